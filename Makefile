@@ -1,0 +1,144 @@
+# libproc. Targets: all (library and examples), check, demo, bench, memcheck, lint, install, uninstall, clean.
+# Variables: CC, CFLAGS, LDFLAGS, SAN (a -fsanitize list), OFF (a kernel feature that the tests do without), DESTDIR,
+# prefix, bindir, libdir, includedir, mandir.
+
+prefix ?= /usr/local
+libdir ?= $(prefix)/lib
+includedir ?= $(prefix)/include
+mandir ?= $(prefix)/share/man
+pkgconfigdir ?= $(libdir)/pkgconfig
+
+VERSION := $(shell awk '/define PROC_VERSION_/ { v = v "." $$3 } END { print substr(v, 2) }' include/proc.h)
+SOVERSION := $(firstword $(subst ., ,$(VERSION)))
+
+CFLAGS ?= -O2 -g
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla -Wundef
+SAN_FLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
+ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -Iinclude $(WARNINGS) $(CPPFLAGS) $(CFLAGS)
+
+# Each compiler and sanitizer has a directory of its own, so that they do not disturb each other.
+comma := ,
+BUILD := build/$(notdir $(firstword $(CC)))$(if $(SAN),-$(subst $(comma),-,$(SAN)))
+
+SOURCES := $(wildcard libproc/*.c)
+OBJECTS := $(SOURCES:libproc/%.c=$(BUILD)/lib/%.o)
+TEST_OBJECTS := $(SOURCES:libproc/%.c=$(BUILD)/test-lib/%.o)
+EXAMPLES := $(patsubst examples/%.c,$(BUILD)/examples/%,$(wildcard examples/*.c))
+TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
+TEST_SCRIPTS := $(wildcard tests/test_*.sh)
+
+STATIC := $(BUILD)/libproc.a
+SHARED := $(BUILD)/libproc.so.$(VERSION)
+
+.PHONY: all lib examples check demo bench memcheck lint install uninstall clean
+.DELETE_ON_ERROR:
+
+all: lib examples
+lib: $(STATIC) $(SHARED)
+examples: $(EXAMPLES)
+
+# ---- what is built anew when a flag changes ----
+
+FLAGS := $(BUILD)/flags
+FLAGS_NOW := $(CC) $(ALL_CFLAGS) $(SAN_FLAGS) $(LDFLAGS) $(VERSION)
+ifneq ($(shell cat $(FLAGS) 2>/dev/null),$(strip $(FLAGS_NOW)))
+$(shell mkdir -p $(BUILD) && printf '%s\n' '$(strip $(FLAGS_NOW))' > $(FLAGS))
+endif
+
+# ---- the library ----
+
+# These run in a child on borrowed memory, where a sanitizer's bookkeeping would be the parent's.
+UNINSTRUMENTED := child clone fd_map program search signals
+san_flags = $(if $(filter $(UNINSTRUMENTED),$(basename $(notdir $(1)))),,$(SAN_FLAGS))
+
+$(BUILD)/lib/%.o: libproc/%.c $(FLAGS)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(call san_flags,$@) -fPIC -fvisibility=hidden -MMD -MP -c -o $@ $<
+
+# One object whose inner names are local: they cannot clash with those of the program that links it.
+$(STATIC): $(OBJECTS)
+	$(CC) -r -nostdlib -o $(BUILD)/libproc.o $(OBJECTS)
+	objcopy --localize-hidden $(BUILD)/libproc.o
+	rm -f $@
+	$(AR) rcs $@ $(BUILD)/libproc.o
+
+$(SHARED): $(OBJECTS) libproc/libproc.map
+	$(CC) -shared $(SAN_FLAGS) $(LDFLAGS) -Wl,-soname,libproc.so.$(SOVERSION) -Wl,--version-script=libproc/libproc.map \
+	    -Wl,-z,now,-z,relro$(if $(SAN),,$(comma)-z$(comma)defs) -o $@ $(OBJECTS) -pthread
+	ln -sf $(@F) $(BUILD)/libproc.so.$(SOVERSION)
+	ln -sf $(@F) $(BUILD)/libproc.so
+
+$(BUILD)/examples/%: examples/%.c $(STATIC) $(FLAGS)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(SAN_FLAGS) -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $< $(STATIC) -pthread
+
+# ---- tests ----
+
+# The same sources with a seam at the system calls, where the tests make them fail.
+$(BUILD)/test-lib/%.o: libproc/%.c $(FLAGS)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(call san_flags,$@) -DPROC_TEST_SEAM -MMD -MP -c -o $@ $<
+
+$(BUILD)/tests/seam.o: tests/seam.c $(FLAGS)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -Ilibproc -MMD -MP -c -o $@ $<
+
+$(BUILD)/tests/harness.o: tests/harness.c $(FLAGS)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(SAN_FLAGS) -MMD -MP -c -o $@ $<
+
+ifneq ($(filter check memcheck $(BUILD)/tests/%,$(MAKECMDGOALS)),)
+CHECK_CFLAGS := $(shell pkg-config --cflags check)
+CHECK_LIBS := $(shell pkg-config --libs check)
+endif
+WRAPPED := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free,--wrap=strdup
+
+$(BUILD)/tests/test_%: tests/test_%.c $(TEST_OBJECTS) $(BUILD)/tests/seam.o $(BUILD)/tests/harness.o $(FLAGS)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(CHECK_CFLAGS) $(SAN_FLAGS) -Ilibproc -MMD -MP -MF $@.d $(LDFLAGS) $(WRAPPED) -o $@ $< \
+	    $(BUILD)/tests/seam.o $(BUILD)/tests/harness.o $(TEST_OBJECTS) $(CHECK_LIBS) -pthread
+
+check: all $(TESTS)
+	BUILD='$(BUILD)' CC='$(CC)' SAN='$(SAN)' OFF='$(OFF)' tests/run $(TESTS) $(TEST_SCRIPTS)
+
+memcheck: all $(TESTS)
+	BUILD='$(BUILD)' CC='$(CC)' VALGRIND=1 tests/run $(TESTS)
+
+demo: examples
+	BUILD='$(BUILD)' tests/demo
+
+bench: lib
+	$(MAKE) -C tests/bench BUILD='../../$(BUILD)' CC='$(CC)'
+
+lint:
+	BUILD='$(BUILD)' tests/lint
+
+# ---- installation ----
+
+HEADERS := proc.h $(patsubst include/%,%,$(wildcard include/proc/*.h))
+PAGES := $(wildcard man/*.3) $(wildcard man/*.7)
+
+install: lib
+	install -d $(DESTDIR)$(libdir) $(DESTDIR)$(includedir)/proc $(DESTDIR)$(pkgconfigdir) \
+	    $(DESTDIR)$(mandir)/man3 $(DESTDIR)$(mandir)/man7
+	install -m 644 $(STATIC) $(DESTDIR)$(libdir)/libproc.a
+	install -m 755 $(SHARED) $(DESTDIR)$(libdir)/
+	ln -sf $(notdir $(SHARED)) $(DESTDIR)$(libdir)/libproc.so.$(SOVERSION)
+	ln -sf libproc.so.$(SOVERSION) $(DESTDIR)$(libdir)/libproc.so
+	for header in $(HEADERS); do install -m 644 include/$$header $(DESTDIR)$(includedir)/$$header || exit; done
+	sed -e 's|@prefix@|$(prefix)|; s|@libdir@|$(libdir)|; s|@includedir@|$(includedir)|; s|@version@|$(VERSION)|' \
+	    proc.pc.in > $(DESTDIR)$(pkgconfigdir)/proc.pc
+	for page in $(PAGES); do \
+	    install -m 644 $$page $(DESTDIR)$(mandir)/man$${page##*.}/ || exit; done
+
+uninstall:
+	rm -f $(DESTDIR)$(libdir)/libproc.a $(DESTDIR)$(libdir)/libproc.so $(DESTDIR)$(libdir)/libproc.so.$(SOVERSION) \
+	    $(DESTDIR)$(libdir)/$(notdir $(SHARED)) $(DESTDIR)$(pkgconfigdir)/proc.pc
+	for header in $(HEADERS); do rm -f $(DESTDIR)$(includedir)/$$header; done
+	-rmdir $(DESTDIR)$(includedir)/proc
+	for page in $(PAGES); do rm -f $(DESTDIR)$(mandir)/man$${page##*.}/$${page##*/}; done
+
+clean:
+	rm -rf build
+
+-include $(wildcard $(BUILD)/lib/*.d $(BUILD)/test-lib/*.d $(BUILD)/examples/*.d $(BUILD)/tests/*.d)

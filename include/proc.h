@@ -1,0 +1,11 @@
+/* libproc: multi-process programs, easy to write and hard to get wrong. This header includes every part. */
+#ifndef PROC_H
+#define PROC_H
+
+#define PROC_VERSION_MAJOR 0
+#define PROC_VERSION_MINOR 1
+#define PROC_VERSION_PATCH 0
+
+#include <proc/process.h>
+
+#endif

@@ -1,0 +1,31 @@
+/* Children that share our memory until they exec: clone with CLONE_VM and CLONE_VFORK. */
+#ifndef LIBPROC_CLONE_H
+#define LIBPROC_CLONE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The child runs on a stack of its own, which lies in the caller's frame: no call needs memory. */
+struct clone_stack {
+    _Alignas(16) char bytes[8192];
+};
+
+struct clone_request {
+    uint64_t flags;  /* besides CLONE_VM and CLONE_VFORK */
+    int exit_signal; /* 0: the child's end is told to nobody, and only __WALL waits for it */
+    int *pidfd;      /* with CLONE_PIDFD */
+    int cgroup;      /* with CLONE_INTO_CGROUP */
+    int (*entry)(void *argument);
+    void *argument;
+};
+
+/* Whether such a child really shares our memory: not under valgrind, qemu-user or WSL1. Tried once. */
+bool clone_shares_memory(void);
+
+/* Both run entry(argument) in the child, whose return value is its exit status, and return its pid when it has become a
+ * program or ended; -errno on failure. The caller has blocked all signals. clone_modern also clears the caught signals;
+ * -ENOSYS where the kernel or a sandbox refuses it. */
+long clone_modern(struct clone_stack *stack, const struct clone_request *request);
+long clone_classic(struct clone_stack *stack, const struct clone_request *request);
+
+#endif

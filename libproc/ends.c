@@ -1,0 +1,180 @@
+/* The list of all descriptors that belong to children, and the one lock around it. */
+#include "ends.h"
+
+#include "kernel.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct ends *first;
+
+int fd_above_stdio(int fd)
+{
+    if (fd < 0 || fd > 2)
+        return fd;
+    long above = raw(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 3);
+    raw(SYS_close, fd);
+    return (int)kernel_result(above);
+}
+
+void ends_enlist(struct ends *ends)
+{
+    for (int end = 0; end < ENDS; end++)
+        ends->fd[end] = -1;
+    ends->previous = NULL;
+    pthread_mutex_lock(&lock);
+    ends->next = first;
+    if (first)
+        first->previous = ends;
+    first = ends;
+    pthread_mutex_unlock(&lock);
+}
+
+static void close_locked(struct ends *ends, int end)
+{
+    if (ends->fd[end] >= 0)
+        raw(SYS_close, ends->fd[end]);
+    ends->fd[end] = -1;
+}
+
+void ends_close(struct ends *ends, enum end end)
+{
+    pthread_mutex_lock(&lock);
+    close_locked(ends, end);
+    pthread_mutex_unlock(&lock);
+}
+
+static void close_all_locked(struct ends *ends)
+{
+    for (int end = 0; end < ENDS; end++)
+        close_locked(ends, end);
+}
+
+void ends_close_all(struct ends *ends)
+{
+    pthread_mutex_lock(&lock);
+    close_all_locked(ends);
+    pthread_mutex_unlock(&lock);
+}
+
+void ends_delist(struct ends *ends)
+{
+    pthread_mutex_lock(&lock);
+    close_all_locked(ends);
+    if (ends->previous)
+        ends->previous->next = ends->next;
+    else if (first == ends) /* in a forked child the list was emptied */
+        first = ends->next;
+    if (ends->next)
+        ends->next->previous = ends->previous;
+    ends->previous = ends->next = NULL;
+    pthread_mutex_unlock(&lock);
+}
+
+void ends_set(struct ends *ends, enum end end, int fd)
+{
+    pthread_mutex_lock(&lock);
+    ends->fd[end] = fd;
+    pthread_mutex_unlock(&lock);
+}
+
+int ends_give(struct ends *ends, enum end end)
+{
+    pthread_mutex_lock(&lock);
+    int fd = ends->fd[end];
+    ends->fd[end] = -1;
+    pthread_mutex_unlock(&lock);
+    return fd;
+}
+
+int ends_make_pipe(int pair[2], int unused)
+{
+    (void)unused;
+    return (int)sys(SYS_pipe2, pair, O_CLOEXEC);
+}
+
+int ends_make_socketpair(int pair[2], int type)
+{
+    return (int)sys(SYS_socketpair, AF_UNIX, type | SOCK_CLOEXEC, 0, pair);
+}
+
+/* Both of a pair, or none: a pair whose descriptors cannot be moved above 2 is closed. */
+static int pair_above_stdio(int pair[2])
+{
+    pair[0] = fd_above_stdio(pair[0]);
+    if (pair[0] < 0) {
+        raw(SYS_close, pair[1]);
+        return -1;
+    }
+    pair[1] = fd_above_stdio(pair[1]);
+    if (pair[1] < 0) {
+        raw(SYS_close, pair[0]);
+        return -1;
+    }
+    return 0;
+}
+
+int ends_create(ends_make_fn *make, int argument, struct ends *one, enum end first_end, struct ends *other, enum end second_end)
+{
+    int pair[2];
+
+    pthread_mutex_lock(&lock);
+    int result = make(pair, argument);
+    if (result == 0)
+        result = pair_above_stdio(pair);
+    if (result == 0) {
+        one->fd[first_end] = pair[0];
+        other->fd[second_end] = pair[1];
+    }
+    pthread_mutex_unlock(&lock);
+    return result;
+}
+
+int ends_dup(struct ends *ends, enum end from, enum end to)
+{
+    pthread_mutex_lock(&lock);
+    int fd = (int)sys(SYS_fcntl, ends->fd[from], F_DUPFD_CLOEXEC, 3);
+    if (fd >= 0)
+        ends->fd[to] = fd;
+    pthread_mutex_unlock(&lock);
+    return fd;
+}
+
+int ends_lift(struct ends *ends, enum end end, int above)
+{
+    pthread_mutex_lock(&lock);
+    int fd = (int)sys(SYS_fcntl, ends->fd[end], F_DUPFD_CLOEXEC, above);
+    if (fd >= 0) {
+        close_locked(ends, end);
+        ends->fd[end] = fd;
+    }
+    pthread_mutex_unlock(&lock);
+    return fd;
+}
+
+int ends_fork(void)
+{
+    pthread_mutex_lock(&lock);
+    long refusal = kernel_refusal(SYS_fork, NULL);
+    int pid = refusal < 0 ? (int)kernel_result(refusal) : fork();
+    pthread_mutex_unlock(&lock); /* in the child too: it is a copy of the thread that holds it */
+    return pid;
+}
+
+void ends_close_inherited(bool (*keep)(const void *context, int fd), const void *context)
+{
+    while (first) {
+        struct ends *ends = first;
+
+        first = ends->next;
+        ends->previous = ends->next = NULL;
+        for (int end = 0; end < ENDS; end++) {
+            if (!keep(context, ends->fd[end]))
+                close_locked(ends, end);
+            ends->fd[end] = -1;
+        }
+    }
+}

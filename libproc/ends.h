@@ -1,0 +1,46 @@
+/* The descriptors that belong to children: the parent's ends of their streams and channels, and, while a child is being
+ * started, the child's ends.
+ *
+ * No other child may hold any of them, or end-of-file would never arrive. Programs are safe, since all are close-on-exec.
+ * A forked child is not: so every set of ends is on one list, which the child walks to close them, and one lock makes
+ * "create and record", "close and forget" and "fork" exclude each other. */
+#ifndef LIBPROC_ENDS_H
+#define LIBPROC_ENDS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum end { END_IN, END_OUT, END_ERR, END_CHANNEL, END_PTY, END_REPORT, END_PIDFD, ENDS };
+
+struct ends {
+    struct ends *previous, *next;
+    int fd[ENDS]; /* -1: none */
+};
+
+void ends_enlist(struct ends *ends);
+void ends_close(struct ends *ends, enum end end);
+void ends_close_all(struct ends *ends);
+void ends_delist(struct ends *ends); /* closes them all */
+
+void ends_set(struct ends *ends, enum end end, int fd);
+int ends_give(struct ends *ends, enum end end); /* returns the descriptor, and forgets it */
+
+/* Creates a pair of close-on-exec descriptors with `make`, moves them above 2, and records one in each set. */
+typedef int ends_make_fn(int pair[2], int argument);
+int ends_create(ends_make_fn *make, int argument, struct ends *one, enum end first, struct ends *other, enum end second);
+int ends_make_pipe(int pair[2], int unused);
+int ends_make_socketpair(int pair[2], int type);
+
+int ends_dup(struct ends *ends, enum end from, enum end to);
+
+/* Renumbers a descriptor to `above` or more. */
+int ends_lift(struct ends *ends, enum end end, int above);
+
+/* fork(), at a moment when every end of the process is on the list. In the child, `keep` says which stay open. */
+int ends_fork(void);
+void ends_close_inherited(bool (*keep)(const void *context, int fd), const void *context);
+
+/* Moves a fresh descriptor above the three standard ones. Takes it over: closes it on failure. Accepts -1. */
+int fd_above_stdio(int fd);
+
+#endif

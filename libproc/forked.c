@@ -1,0 +1,169 @@
+/* Starting a child by fork: callback children, and programs where memory cannot be shared.
+ *
+ * The child says over a socket pair how its set-up went. Nothing is said, and no pair is made, where there is no set-up. A
+ * detached child is forked by a process in between, which ends at once. */
+#include "callback.h"
+#include "child.h"
+#include "deadline.h"
+#include "dumpable.h"
+#include "step.h"
+#include "stdio_buffers.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+static bool reports(const struct launch *launch)
+{
+    return launch->options.argv || launch->options.flags & PROC_DETACH || launch_has_set_up(launch);
+}
+
+/* ---- in the child ---- */
+
+static void say(const struct launch *launch)
+{
+    int fd = launch->ends.fd[END_REPORT];
+
+    if (fd >= 0)
+        raw(SYS_sendto, fd, &launch->report, sizeof launch->report, MSG_NOSIGNAL, NULL, 0);
+}
+
+static void say_ready(struct launch *launch)
+{
+    launch->report = (struct report){.error = 0};
+    say(launch);
+    ends_close(&launch->ends, END_REPORT);
+}
+
+static _Noreturn void become_child(struct launch *launch)
+{
+    int status = 127;
+
+    if (launch->options.main)
+        callback_live(launch, say_ready);
+    else
+        status = child_become_program(launch);
+    say(launch);
+    for (;;)
+        raw(SYS_exit_group, status);
+}
+
+/* The grandchild waits until the parent has its pidfd: its number is sure to be its own until then. */
+static _Noreturn void become_detached_child(struct launch *launch)
+{
+    char go;
+    long pid = ends_fork();
+
+    if (pid == 0) {
+        while (raw(SYS_recvfrom, launch->ends.fd[END_REPORT], &go, 1, 0, NULL, NULL) == -EINTR)
+            ;
+        become_child(launch);
+    }
+    launch->report = (struct report){.pid = (pid_t)pid, .error = pid < 0 ? errno : 0, .step = "clone"};
+    say(launch);
+    for (;;)
+        raw(SYS_exit_group, 0);
+}
+
+/* ---- in the parent ---- */
+
+/* Waits for the child's word, or its end: a stranger's forked child may hold the socket open, so end-of-file alone will not
+ * do. A child that was killed on the way is one that started: its exit says the rest. */
+static bool hear(struct launch *launch)
+{
+    int fd = launch->proc->ends.fd[END_REPORT];
+    struct pollfd fds[] = {{.fd = fd, .events = POLLIN}, {.fd = launch->pidfd, .events = POLLIN}};
+
+    deadline_poll(deadline_in(-1), fds, launch->pidfd >= 0 ? 2 : 1);
+    return raw(SYS_recvfrom, fd, &launch->report, sizeof launch->report, MSG_DONTWAIT, NULL, NULL) ==
+           sizeof launch->report;
+}
+
+static void open_pidfd(struct launch *launch, long pid)
+{
+    launch->pidfd = fd_above_stdio((int)raw(SYS_pidfd_open, pid, 0)); /* without one, if there is no room for it */
+}
+
+static void reap(long pid)
+{
+    while (raw(SYS_wait4, pid, NULL, __WALL, NULL) == -EINTR)
+        ;
+}
+
+static long hear_of_detached(struct launch *launch, long middle)
+{
+    bool heard = hear(launch);
+    long pid = launch->report.pid;
+
+    reap(middle);
+    if (!heard)
+        return -ECHILD;
+    if (launch->report.error)
+        return -launch->report.error;
+    open_pidfd(launch, pid);
+    raw(SYS_sendto, launch->proc->ends.fd[END_REPORT], "", 1, MSG_NOSIGNAL, NULL, 0);
+    return pid;
+}
+
+static long hear_of_child(struct launch *launch, long pid)
+{
+    bool detached = launch->options.flags & PROC_DETACH;
+
+    ends_close(&launch->ends, END_REPORT); /* so that the child's is the only one */
+    if (detached)
+        pid = hear_of_detached(launch, pid);
+    else
+        open_pidfd(launch, pid);
+    if (pid < 0 || !reports(launch) || !hear(launch) || launch->report.error == 0)
+        return pid;
+    if (!detached)
+        reap(pid);
+    if (launch->pidfd >= 0)
+        raw(SYS_close, launch->pidfd);
+    return -launch->report.error;
+}
+
+static long fork_child(struct launch *launch)
+{
+    kernel_sigset mask = signals_block_all();
+
+    dumpable_lock();
+    long pid = ends_fork();
+    int failure = errno;
+    dumpable_unlock();
+    if (pid == 0 && launch->options.flags & PROC_DETACH)
+        become_detached_child(launch);
+    if (pid == 0)
+        become_child(launch);
+    pid = pid < 0 ? -failure : hear_of_child(launch, pid);
+    ends_close(&launch->proc->ends, END_REPORT);
+    signals_set_mask(mask);
+    return pid;
+}
+
+static int make_report_pair(struct launch *launch)
+{
+    if (!reports(launch))
+        return 0;
+    if (ends_create(ends_make_socketpair, SOCK_SEQPACKET, &launch->proc->ends, END_REPORT, &launch->ends, END_REPORT) < 0)
+        return -1;
+    return launch_keep_clear(launch, END_REPORT);
+}
+
+int launch_forked(struct launch *launch)
+{
+    launch->shares_table = launch->handlers_cleared = false;
+    launch->joins_cgroup = launch->options.flags & PROC_CGROUP;
+    launch->pidfd = -1;
+    if (make_report_pair(launch) < 0 || fd_map_seal(&launch->map, launch->ends.fd[END_REPORT]) < 0)
+        return step_failed("pipe");
+    launch->report = (struct report){.step = "clone"};
+    stdio_buffers_before_fork();
+    long pid = fork_child(launch);
+    if (pid < 0) {
+        step_failed(launch->report.step);
+        return (int)kernel_result(pid);
+    }
+    process_started(launch->proc, (pid_t)pid, launch->pidfd);
+    return 0;
+}

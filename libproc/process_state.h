@@ -1,0 +1,43 @@
+/* What is known of a child: the inside of struct proc. */
+#ifndef LIBPROC_PROCESS_STATE_H
+#define LIBPROC_PROCESS_STATE_H
+
+#include "ends.h"
+
+#include <proc/process.h>
+
+struct conversation; /* what proc_communicate keeps between two calls */
+
+struct proc {
+    struct ends ends; /* this side's; in the child's own view END_OUT is what it reads and END_IN what it writes */
+    pid_t pid;
+    pid_t owner; /* the process that started it; any other one leaves the child alone */
+    bool is_self;
+    bool detached;
+    bool leads_group; /* its group's number is its pid */
+    bool has_pty;
+    bool pidfd_asked_for;
+    bool reaped;              /* `exit` is final */
+    enum proc_channel channel;
+    bool reading_closed, writing_closed; /* halves of the channel */
+    bool line_open;                      /* the last thing written to the terminal did not end a line */
+    int timeout_ms;
+    int64_t started_ns;
+    struct proc_exit exit;
+    struct conversation *conversation;
+};
+
+struct proc *process_new(const struct proc_options *options, pid_t owner);
+
+/* The child exists. Takes the pidfd over, if there is one (-1: none). */
+void process_started(struct proc *proc, pid_t pid, int pidfd);
+
+/* In a callback child: what was to be the parent's view becomes the child's own. Takes its end of the channel over. */
+void process_become_self(struct proc *proc, int channel, const struct proc_options *options);
+
+/* The pidfd, opened now if it is not open yet; -1 with errno. */
+int process_pidfd(struct proc *proc);
+
+void conversation_free(struct conversation *conversation);
+
+#endif

@@ -1,0 +1,46 @@
+/* A program run to its end, and what it wrote. */
+#include "options.h"
+#include "step.h"
+
+#include <errno.h>
+
+/* Between SIGTERM and SIGKILL for a child whose time has run out. */
+#define STOP_GRACE_MS 1000
+
+static void capture_by_default(struct proc_options *options, bool fed)
+{
+    if (options->in.kind == PROC_STDIO_INHERIT)
+        options->in = fed ? PROC_PIPE : PROC_NULL;
+    if (options->out.kind == PROC_STDIO_INHERIT)
+        options->out = PROC_PIPE;
+    if (options->err.kind == PROC_STDIO_INHERIT)
+        options->err = PROC_PIPE;
+}
+
+static int invalid(void)
+{
+    errno = EINVAL;
+    return step_failed("options");
+}
+
+int proc_run_sized(const struct proc_options *given, size_t options_size, const void *input, size_t size,
+                   struct proc_output *output, int timeout_ms)
+{
+    struct proc_options options;
+
+    if (output)
+        *output = (struct proc_output){.limit = output->limit};
+    if (timeout_ms < -1 || (size > 0 && !input))
+        return invalid();
+    if (options_copy(&options, given, options_size) < 0)
+        return step_failed("options");
+    capture_by_default(&options, size > 0);
+    struct proc *proc = proc_spawn(&options);
+    if (!proc)
+        return -1;
+    int result = proc_communicate(proc, input, size, output, timeout_ms);
+    if (result == 0)
+        proc_stop(proc, output ? &output->exit : NULL, STOP_GRACE_MS);
+    proc_free(proc);
+    return result;
+}

@@ -1,0 +1,35 @@
+/* A forked child has a copy of everything that its parent printed but has not written yet, and would write it again.
+ *
+ * With glibc the child throws its copy away: all open streams are on a list that the C library exports. The parent is not
+ * touched; above all, no flush of ours waits for a stream that another thread holds while it reads. musl keeps its list to
+ * itself: there the parent writes everything out before the fork. Streams without a descriptor (open_memstream) are memory
+ * like any other, and stay. */
+#include "stdio_buffers.h"
+
+#include <stdio.h>
+
+#ifdef __GLIBC__
+#include <stdio_ext.h>
+
+extern FILE *_IO_list_all; /* through the member _chain; both are part of glibc's ABI */
+
+void stdio_buffers_before_fork(void)
+{
+}
+
+void stdio_buffers_forget(void)
+{
+    for (FILE *stream = _IO_list_all; stream; stream = stream->_chain)
+        if (fileno_unlocked(stream) >= 0 && __fwriting(stream) && __fpending(stream) > 0)
+            __fpurge(stream);
+}
+#else
+void stdio_buffers_before_fork(void)
+{
+    fflush(NULL);
+}
+
+void stdio_buffers_forget(void)
+{
+}
+#endif

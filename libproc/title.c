@@ -1,0 +1,129 @@
+/* The title of a process is the memory that the kernel takes for argv. PR_SET_MM_MAP points the kernel at memory of ours,
+ * without any privilege, so nothing is overwritten; the program's own argv stays readable. Kernels built without
+ * checkpoint/restore lack it: there the title is written over argv and, when it is longer, over the environment's strings.
+ *
+ * Where argv lies is read from /proc/self/stat: it works in a shared library and with every C library. */
+#include "title.h"
+
+#include "kernel.h"
+
+#include <fcntl.h>
+#include <linux/prctl.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifndef PR_SET_MM_MAP
+#define PR_SET_MM_MAP 14
+#endif
+
+/* struct prctl_mm_map of linux/prctl.h, which cannot be included beside sys/prctl.h everywhere. */
+struct memory_map {
+    uint64_t start_code, end_code, start_data, end_data, start_brk, brk, start_stack;
+    uint64_t arg_start, arg_end, env_start, env_end;
+    uint64_t *auxv;
+    uint32_t auxv_size, exe_fd;
+};
+
+/* Fields of /proc/PID/stat, by the numbers of proc(5). */
+enum { START_CODE = 26, END_CODE = 27, START_STACK = 28, START_DATA = 45, END_DATA = 46, START_BRK = 47, ARG_START = 48,
+       ARG_END = 49, ENV_START = 50, ENV_END = 51, LAST_FIELD = 52 };
+
+static bool read_fields(uint64_t fields[LAST_FIELD + 1])
+{
+    char text[2048];
+    long file = raw(SYS_openat, AT_FDCWD, "/proc/self/stat", O_RDONLY | O_CLOEXEC, 0);
+    if (file < 0)
+        return false;
+    long size = raw(SYS_read, file, text, sizeof text - 1);
+    raw(SYS_close, file);
+    if (size <= 0)
+        return false;
+    text[size] = '\0';
+    char *field = strrchr(text, ')'); /* the second field, the command, may hold anything */
+    int number = 2;
+    while (field && number < LAST_FIELD && (field = strchr(field, ' ')))
+        fields[++number] = strtoull(++field, NULL, 10);
+    return number >= ENV_END;
+}
+
+static bool point_to(const char *text, size_t size, const uint64_t *fields)
+{
+    struct memory_map map = {
+        .start_code = fields[START_CODE],
+        .end_code = fields[END_CODE],
+        .start_data = fields[START_DATA],
+        .end_data = fields[END_DATA],
+        .start_brk = fields[START_BRK],
+        .brk = (uint64_t)raw(SYS_brk, 0),
+        .start_stack = fields[START_STACK],
+        .arg_start = (uintptr_t)text,
+        .arg_end = (uintptr_t)text + size,
+        .env_start = fields[ENV_START],
+        .env_end = fields[ENV_END],
+        .exe_fd = (uint32_t)-1,
+    };
+
+    return raw(SYS_prctl, PR_SET_MM, PR_SET_MM_MAP, &map, sizeof map, 0) == 0;
+}
+
+/* Copies the environment's strings out of the memory that a long title will take. */
+static bool move_environment(uintptr_t from, uintptr_t to)
+{
+    size_t count = 0;
+
+    while (environ && environ[count])
+        count++;
+    char **moved = malloc((count + 1) * sizeof *moved);
+    if (!moved)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        uintptr_t address = (uintptr_t)environ[i];
+
+        moved[i] = address >= from && address < to ? strdup(environ[i]) : environ[i];
+        if (!moved[i])
+            return false; /* a few strings are lost, in a process that is out of memory */
+    }
+    moved[count] = NULL;
+    environ = moved;
+    return true;
+}
+
+/* Where the last byte of argv is not NUL, the kernel shows the text up to the first NUL, also beyond argv's end. */
+static void write_over(const char *title, const uint64_t *fields)
+{
+    char *start = (char *)(uintptr_t)fields[ARG_START];
+    size_t argv_size = fields[ARG_END] - fields[ARG_START], room = argv_size;
+    size_t length = strlen(title);
+
+    if (argv_size < 2)
+        return;
+    if (length >= room && fields[ENV_START] == fields[ARG_END] && move_environment(fields[ENV_START], fields[ENV_END]))
+        room = fields[ENV_END] - fields[ARG_START];
+    if (length >= room)
+        length = room - 1;
+    memset(start, 0, room);
+    memcpy(start, title, length);
+    if (length + 1 < argv_size)
+        start[argv_size - 1] = '.';
+}
+
+void title_set(const char *title)
+{
+    static char *shown; /* what the kernel points at; freed when it points elsewhere */
+    uint64_t fields[LAST_FIELD + 1] = {0};
+    char *text = strdup(title);
+
+    raw(SYS_prctl, PR_SET_NAME, title, 0, 0, 0);
+    if (!text || !read_fields(fields) || fields[ARG_START] == 0) {
+        free(text);
+        return;
+    }
+    if (point_to(text, strlen(text) + 1, fields)) {
+        free(shown);
+        shown = text;
+        return;
+    }
+    free(text);
+    write_over(title, fields);
+}
