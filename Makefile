@@ -81,7 +81,7 @@ $(BUILD)/test-lib/%.o: libproc/%.c $(FLAGS)
 
 $(BUILD)/tests/seam.o: tests/seam.c $(FLAGS)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -Ilibproc -MMD -MP -c -o $@ $<
+	$(CC) $(ALL_CFLAGS) -DPROC_TEST_SEAM -Ilibproc -MMD -MP -c -o $@ $<
 
 $(BUILD)/tests/harness.o: tests/harness.c $(FLAGS)
 	@mkdir -p $(@D)
@@ -98,10 +98,14 @@ $(BUILD)/tests/test_%: tests/test_%.c $(TEST_OBJECTS) $(BUILD)/tests/seam.o $(BU
 	$(CC) $(ALL_CFLAGS) $(CHECK_CFLAGS) $(SAN_FLAGS) -Ilibproc -MMD -MP -MF $@.d $(LDFLAGS) $(WRAPPED) -o $@ $< \
 	    $(BUILD)/tests/seam.o $(BUILD)/tests/harness.o $(TEST_OBJECTS) $(CHECK_LIBS) -pthread
 
-check: all $(TESTS)
+$(BUILD)/tests/probe: tests/probe.c $(FLAGS)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -o $@ $<
+
+check: all $(TESTS) $(BUILD)/tests/probe
 	BUILD='$(BUILD)' CC='$(CC)' SAN='$(SAN)' OFF='$(OFF)' tests/run $(TESTS) $(TEST_SCRIPTS)
 
-memcheck: all $(TESTS)
+memcheck: all $(TESTS) $(BUILD)/tests/probe
 	BUILD='$(BUILD)' CC='$(CC)' VALGRIND=1 tests/run $(TESTS)
 
 demo: examples

@@ -85,10 +85,14 @@ int fd_map_seal(struct fd_map *map, int also_kept)
 {
     size_t most = map->count + 1;
 
-    if (most > sizeof map->few_kept / sizeof map->few_kept[0] && !(map->kept = malloc(most * sizeof *map->kept))) {
-        map->kept = map->few_kept;
-        return -1;
+    if (most > sizeof map->few_kept / sizeof map->few_kept[0] && map->kept == map->few_kept) {
+        int *kept = malloc(most * sizeof *kept);
+
+        if (!kept)
+            return -1;
+        map->kept = kept;
     }
+    map->nkept = 0;
     for (size_t i = 0; i < map->count; i++)
         if (map->moves[i].to > 2)
             map->kept[map->nkept++] = map->moves[i].to;
@@ -110,6 +114,17 @@ void fd_map_release(struct fd_map *map)
 
 /* ---- in the child ---- */
 
+/* The last resort, where there is no list of what is open: no number above the hard limit can be. */
+static long close_each(unsigned from, unsigned to)
+{
+    struct rlimit limit = {.rlim_max = 0};
+
+    raw(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &limit);
+    for (unsigned fd = from; fd <= to && fd < limit.rlim_max; fd++)
+        raw(SYS_close, fd);
+    return 0;
+}
+
 static long close_open_ones(unsigned from, unsigned to)
 {
     struct linux_dirent64 {
@@ -123,7 +138,7 @@ static long close_open_ones(unsigned from, unsigned to)
     long directory = raw(SYS_openat, AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
 
     if (directory < 0)
-        return directory;
+        return close_each(from, to);
     for (;;) {
         long size = raw(SYS_getdents64, directory, entries, sizeof entries);
 

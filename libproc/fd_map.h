@@ -25,7 +25,9 @@ void fd_map_init(struct fd_map *map);
 int fd_map_add(struct fd_map *map, int from, int to); /* EINVAL: the place is taken */
 bool fd_map_has_target(const struct fd_map *map, int fd);
 int fd_map_above(const struct fd_map *map); /* the first number above 2 and above every target */
-int fd_map_seal(struct fd_map *map, int also_kept); /* also_kept: one more number to be left open, or -1 */
+
+/* Once all is added; may be repeated. also_kept: one more number that is to stay open, or -1. */
+int fd_map_seal(struct fd_map *map, int also_kept);
 void fd_map_release(struct fd_map *map);
 
 /* In the child; raw system calls only; -errno on failure. */

@@ -145,8 +145,9 @@ static bool is_about_cgroup(const struct launch *launch, long failure)
 
 int launch_program(struct launch *launch)
 {
+    if (fd_map_seal(&launch->map, -1) < 0)
+        return step_failed("descriptors");
     kernel_sigset mask = signals_block_all();
-
     if (!clone_shares_memory()) {
         signals_set_mask(mask);
         return launch_forked(launch);
