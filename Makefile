@@ -77,7 +77,7 @@ $(BUILD)/examples/%: examples/%.c $(STATIC) $(FLAGS)
 # The same sources with a seam at the system calls, where the tests make them fail.
 $(BUILD)/test-lib/%.o: libproc/%.c $(FLAGS)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(call san_flags,$@) -DPROC_TEST_SEAM -MMD -MP -c -o $@ $<
+	$(CC) $(ALL_CFLAGS) $(call san_flags,$@) -fPIC -DPROC_TEST_SEAM -MMD -MP -c -o $@ $<
 
 $(BUILD)/tests/seam.o: tests/seam.c $(FLAGS)
 	@mkdir -p $(@D)

@@ -58,7 +58,6 @@ static void take_over(struct launch *launch)
 void callback_live(struct launch *launch, void (*ready)(struct launch *launch))
 {
     stdio_buffers_forget();
-    signals_reset_callback();
     if (child_set_up(launch) < 0)
         return;
     take_over(launch);

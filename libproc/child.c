@@ -217,10 +217,7 @@ int child_become_program(struct launch *launch)
 
     if (child_set_up(launch) < 0)
         return 127;
-    if (launch->handlers_cleared)
-        signals_reset_ignored();
-    else
-        signals_reset();
+    signals_set_default(launch->handlers_cleared ? SIGNALS_NEVER_IGNORED : signals_not_for_children());
     signals_set_mask(0); /* only now: a signal that came meanwhile must find no handler of the parent's */
     fail(launch, "execve", -search_exec(&launch->search, options->argv, environment));
     return 127;

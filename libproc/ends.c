@@ -158,7 +158,7 @@ int ends_lift(struct ends *ends, enum end end, int above)
 int ends_fork(void)
 {
     pthread_mutex_lock(&lock);
-    long refusal = kernel_refusal(SYS_fork, NULL);
+    long refusal = kernel_refusal(SYS_clone, NULL);
     int pid = refusal < 0 ? (int)kernel_result(refusal) : fork();
     pthread_mutex_unlock(&lock); /* in the child too: it is a copy of the thread that holds it */
     return pid;

@@ -1,11 +1,12 @@
 /* Starting a child by fork: callback children, and programs where memory cannot be shared.
  *
- * The child says over a socket pair how its set-up went. Nothing is said, and no pair is made, where there is no set-up. A
- * detached child is forked by a process in between, which ends at once. */
+ * The child waits at a gate until its parent has its pidfd. Then it says over a socket pair how its set-up went; nothing is
+ * said, and no pair is made, where there is none. A detached child is forked by a process in between, which ends at once. */
 #include "callback.h"
 #include "child.h"
 #include "deadline.h"
 #include "dumpable.h"
+#include "gate.h"
 #include "step.h"
 #include "stdio_buffers.h"
 
@@ -38,7 +39,10 @@ static void say_ready(struct launch *launch)
 static _Noreturn void become_child(struct launch *launch)
 {
     int status = 127;
+    kernel_sigset inherited = gate_pass();
 
+    signals_set_default(launch->options.main ? inherited & ~SIGNALS_OF_THE_C_LIBRARY : inherited);
+    launch->handlers_cleared = true;
     if (launch->options.main)
         callback_live(launch, say_ready);
     else
@@ -48,17 +52,12 @@ static _Noreturn void become_child(struct launch *launch)
         raw(SYS_exit_group, status);
 }
 
-/* The grandchild waits until the parent has its pidfd: its number is sure to be its own until then. */
-static _Noreturn void become_detached_child(struct launch *launch)
+static _Noreturn void become_parent_of_detached(struct launch *launch)
 {
-    char go;
     long pid = ends_fork();
 
-    if (pid == 0) {
-        while (raw(SYS_recvfrom, launch->ends.fd[END_REPORT], &go, 1, 0, NULL, NULL) == -EINTR)
-            ;
+    if (pid == 0)
         become_child(launch);
-    }
     launch->report = (struct report){.pid = (pid_t)pid, .error = pid < 0 ? errno : 0, .step = "clone"};
     say(launch);
     for (;;)
@@ -79,9 +78,11 @@ static bool hear(struct launch *launch)
            sizeof launch->report;
 }
 
-static void open_pidfd(struct launch *launch, long pid)
+/* Its number is sure to be its own until it has passed the gate. Without a pidfd, if there is no room for one. */
+static void take_hold(struct launch *launch, long pid)
 {
-    launch->pidfd = fd_above_stdio((int)raw(SYS_pidfd_open, pid, 0)); /* without one, if there is no room for it */
+    launch->pidfd = (int)raw(SYS_pidfd_open, pid, 0);
+    gate_open((pid_t)pid);
 }
 
 static void reap(long pid)
@@ -100,8 +101,7 @@ static long hear_of_detached(struct launch *launch, long middle)
         return -ECHILD;
     if (launch->report.error)
         return -launch->report.error;
-    open_pidfd(launch, pid);
-    raw(SYS_sendto, launch->proc->ends.fd[END_REPORT], "", 1, MSG_NOSIGNAL, NULL, 0);
+    take_hold(launch, pid);
     return pid;
 }
 
@@ -109,11 +109,11 @@ static long hear_of_child(struct launch *launch, long pid)
 {
     bool detached = launch->options.flags & PROC_DETACH;
 
+    if (!detached)
+        take_hold(launch, pid);
     ends_close(&launch->ends, END_REPORT); /* so that the child's is the only one */
     if (detached)
         pid = hear_of_detached(launch, pid);
-    else
-        open_pidfd(launch, pid);
     if (pid < 0 || !reports(launch) || !hear(launch) || launch->report.error == 0)
         return pid;
     if (!detached)
@@ -132,7 +132,7 @@ static long fork_child(struct launch *launch)
     int failure = errno;
     dumpable_unlock();
     if (pid == 0 && launch->options.flags & PROC_DETACH)
-        become_detached_child(launch);
+        become_parent_of_detached(launch);
     if (pid == 0)
         become_child(launch);
     pid = pid < 0 ? -failure : hear_of_child(launch, pid);

@@ -2,7 +2,6 @@
  * sigaction takes a lock. */
 #include "signals.h"
 
-#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -12,12 +11,6 @@ struct kernel_sigaction {
     void (*restorer)(void);
     kernel_sigset mask;
 };
-
-/* Cancellation and setuid-in-all-threads, in glibc and in musl. */
-static const kernel_sigset of_the_c_library = KERNEL_SIGNAL_BIT(32) | KERNEL_SIGNAL_BIT(33);
-
-/* What is back at its default in every child, even if the caller ignores it. */
-static const kernel_sigset never_ignored = KERNEL_SIGNAL_BIT(SIGPIPE) | KERNEL_SIGNAL_BIT(SIGCHLD);
 
 kernel_sigset signals_block_all(void)
 {
@@ -32,43 +25,31 @@ void signals_set_mask(kernel_sigset mask)
     raw(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof mask);
 }
 
-static void set_default(int signo)
-{
-    struct kernel_sigaction action = {.handler = SIG_DFL};
-
-    raw(SYS_rt_sigaction, signo, &action, NULL, sizeof action.mask);
-}
-
-static bool is_caught(int signo, bool ignored_too)
+static bool is_for_children(int signo)
 {
     struct kernel_sigaction action = {.handler = SIG_DFL};
 
     raw(SYS_rt_sigaction, signo, NULL, &action, sizeof action.mask);
-    return action.handler != SIG_DFL && (ignored_too || action.handler != SIG_IGN);
+    if (action.handler == SIG_IGN)
+        return !(SIGNALS_NEVER_IGNORED & KERNEL_SIGNAL_BIT(signo));
+    return action.handler == SIG_DFL;
 }
 
-static void reset_all_but(kernel_sigset spared)
+kernel_sigset signals_not_for_children(void)
 {
-    for (int signo = 1; signo <= KERNEL_SIGNALS; signo++) {
-        kernel_sigset bit = KERNEL_SIGNAL_BIT(signo);
+    kernel_sigset found = 0;
 
-        if (!(spared & bit) && is_caught(signo, never_ignored & bit))
-            set_default(signo);
-    }
+    for (int signo = 1; signo <= KERNEL_SIGNALS; signo++)
+        if (signo != SIGKILL && signo != SIGSTOP && !is_for_children(signo))
+            found |= KERNEL_SIGNAL_BIT(signo);
+    return found;
 }
 
-void signals_reset(void)
+void signals_set_default(kernel_sigset which)
 {
-    reset_all_but(KERNEL_SIGNAL_BIT(SIGKILL) | KERNEL_SIGNAL_BIT(SIGSTOP));
-}
+    struct kernel_sigaction action = {.handler = SIG_DFL};
 
-void signals_reset_callback(void)
-{
-    reset_all_but(KERNEL_SIGNAL_BIT(SIGKILL) | KERNEL_SIGNAL_BIT(SIGSTOP) | of_the_c_library);
-}
-
-void signals_reset_ignored(void)
-{
-    set_default(SIGPIPE);
-    set_default(SIGCHLD);
+    for (int signo = 1; signo <= KERNEL_SIGNALS; signo++)
+        if (which & KERNEL_SIGNAL_BIT(signo))
+            raw(SYS_rt_sigaction, signo, &action, NULL, sizeof action.mask);
 }

@@ -11,7 +11,9 @@
 #ifdef __GLIBC__
 #include <stdio_ext.h>
 
-extern FILE *_IO_list_all; /* through the member _chain; both are part of glibc's ABI */
+/* Linked by the member _chain; both are part of glibc's ABI. To be compiled with -fPIC: a program's direct access would make
+ * the linker copy the variable, and the copy is not kept up to date. */
+extern FILE *_IO_list_all;
 
 void stdio_buffers_before_fork(void)
 {
