@@ -8,15 +8,13 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+/* What the kernel says once of a peer that died without reading everything, even before what that peer had sent: it is no
+ * end of file yet. */
+#define PEER_LEFT_DATA_UNREAD (-ECONNRESET)
+
 static int flag_for(bool block)
 {
     return block ? 0 : MSG_DONTWAIT;
-}
-
-/* A peer that died with unread data in its socket reads as a reset: nothing of what it sent before is lost by that. */
-static long as_end_of_file(long result)
-{
-    return result == -ECONNRESET ? 0 : result;
 }
 
 static long as_broken_pipe(long result)
@@ -27,11 +25,14 @@ static long as_broken_pipe(long result)
 long channel_receive(int fd, enum proc_channel kind, void *buf, size_t size, bool block)
 {
     bool messages = kind != PROC_STREAM;
-    long result = raw(SYS_recvfrom, fd, buf, size, flag_for(block) | (messages ? MSG_TRUNC : 0), NULL, NULL);
+    long result;
 
+    do
+        result = raw(SYS_recvfrom, fd, buf, size, flag_for(block) | (messages ? MSG_TRUNC : 0), NULL, NULL);
+    while (result == PEER_LEFT_DATA_UNREAD);
     if (messages && result > (long)size)
         return -EMSGSIZE;
-    return as_end_of_file(result);
+    return result;
 }
 
 long channel_send(int fd, const void *data, size_t size, bool block)
@@ -85,8 +86,12 @@ long channel_receive_fd(int fd, bool block)
     struct parcel parcel;
     int passed;
 
-    parcel_prepare(&parcel);
-    long result = as_end_of_file(raw(SYS_recvmsg, fd, &parcel.header, MSG_CMSG_CLOEXEC | flag_for(block)));
+    long result;
+
+    do {
+        parcel_prepare(&parcel);
+        result = raw(SYS_recvmsg, fd, &parcel.header, MSG_CMSG_CLOEXEC | flag_for(block));
+    } while (result == PEER_LEFT_DATA_UNREAD);
     if (result < 0)
         return result;
     if (!holds_descriptor(&parcel))

@@ -158,9 +158,8 @@ static size_t waiting_in(const struct exchange *exchange, enum end end)
 {
     int waiting = 0;
 
-    if (exchange->proc->has_pty)
+    if (exchange->proc->has_pty || raw(SYS_ioctl, fd_of(exchange, end), FIONREAD, &waiting) < 0)
         return LARGE_PIPE;
-    raw(SYS_ioctl, fd_of(exchange, end), FIONREAD, &waiting);
     return (size_t)waiting;
 }
 

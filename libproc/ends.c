@@ -11,13 +11,21 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct ends *first;
 
+/* The kernel calls it EINVAL where the limit on descriptors is not above `least`. */
+static int dup_above(int fd, int least)
+{
+    long above = raw(SYS_fcntl, fd, F_DUPFD_CLOEXEC, least);
+
+    return (int)kernel_result(above == -EINVAL ? -EMFILE : above);
+}
+
 int fd_above_stdio(int fd)
 {
     if (fd < 0 || fd > 2)
         return fd;
-    long above = raw(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 3);
+    int above = dup_above(fd, 3);
     raw(SYS_close, fd);
-    return (int)kernel_result(above);
+    return above;
 }
 
 void ends_enlist(struct ends *ends)
@@ -136,7 +144,7 @@ int ends_create(ends_make_fn *make, int argument, struct ends *one, enum end fir
 int ends_dup(struct ends *ends, enum end from, enum end to)
 {
     pthread_mutex_lock(&lock);
-    int fd = (int)sys(SYS_fcntl, ends->fd[from], F_DUPFD_CLOEXEC, 3);
+    int fd = dup_above(ends->fd[from], 3);
     if (fd >= 0)
         ends->fd[to] = fd;
     pthread_mutex_unlock(&lock);
@@ -146,7 +154,7 @@ int ends_dup(struct ends *ends, enum end from, enum end to)
 int ends_lift(struct ends *ends, enum end end, int above)
 {
     pthread_mutex_lock(&lock);
-    int fd = (int)sys(SYS_fcntl, ends->fd[end], F_DUPFD_CLOEXEC, above);
+    int fd = dup_above(ends->fd[end], above);
     if (fd >= 0) {
         close_locked(ends, end);
         ends->fd[end] = fd;

@@ -25,8 +25,10 @@ static void say(const struct launch *launch)
 {
     int fd = launch->ends.fd[END_REPORT];
 
-    if (fd >= 0)
-        raw(SYS_sendto, fd, &launch->report, sizeof launch->report, MSG_NOSIGNAL, NULL, 0);
+    if (fd < 0)
+        return;
+    while (raw(SYS_sendto, fd, &launch->report, sizeof launch->report, MSG_NOSIGNAL, NULL, 0) == -EINTR)
+        ;
 }
 
 static void say_ready(struct launch *launch)
@@ -73,9 +75,12 @@ static bool hear(struct launch *launch)
     int fd = launch->proc->ends.fd[END_REPORT];
     struct pollfd fds[] = {{.fd = fd, .events = POLLIN}, {.fd = launch->pidfd, .events = POLLIN}};
 
-    deadline_poll(deadline_in(-1), fds, launch->pidfd >= 0 ? 2 : 1);
-    return raw(SYS_recvfrom, fd, &launch->report, sizeof launch->report, MSG_DONTWAIT, NULL, NULL) ==
-           sizeof launch->report;
+    bool ready = deadline_poll(deadline_in(-1), fds, launch->pidfd >= 0 ? 2 : 1) > 0;
+    long result;
+    do
+        result = raw(SYS_recvfrom, fd, &launch->report, sizeof launch->report, ready ? MSG_DONTWAIT : 0, NULL, NULL);
+    while (result == -EINTR);
+    return result == sizeof launch->report;
 }
 
 /* Its number is sure to be its own until it has passed the gate. Without a pidfd, if there is no room for one. */

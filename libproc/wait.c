@@ -107,6 +107,10 @@ static int has_ended(struct proc *proc)
 /* Waits without reaping: 1 when it has ended, 0 when the time ran out, -1. */
 static int wait_for_end(struct proc *proc, struct deadline deadline)
 {
+    siginfo_t info;
+
+    if (deadline.at_ns == INT64_MAX && !proc->detached)
+        return wait_id(proc, &info, WNOWAIT, NULL) < 0 && errno != ECHILD ? -1 : 1;
     int pidfd = process_pidfd(proc);
 
     if (pidfd >= 0)
@@ -229,10 +233,18 @@ static int kill_all(struct proc *proc)
 static int ask_to_end(struct proc *proc, int grace_ms)
 {
     if (grace_ms == 0)
-        return has_ended(proc);
+        return has_ended(proc) == 1;
     if (signal_all(proc, SIGTERM) < 0 || signal_all(proc, SIGCONT) < 0)
         return -1;
     return wait_for_end(proc, deadline_in(grace_ms));
+}
+
+/* Once the leader is reaped the group's number may be a stranger's, so the rest of the group goes before it. */
+static int end_group(struct proc *proc)
+{
+    if (!proc->leads_group)
+        return 0;
+    return wait_for_end(proc, deadline_in(-1)) < 0 ? -1 : signal_all(proc, SIGKILL);
 }
 
 int proc_stop(struct proc *proc, struct proc_exit *exit, int grace_ms)
@@ -244,12 +256,7 @@ int proc_stop(struct proc *proc, struct proc_exit *exit, int grace_ms)
     int ended = ask_to_end(proc, grace_ms);
     if (ended < 0)
         return -1;
-    if (ended == 0 && kill_all(proc) < 0)
-        return -1;
-    /* Once the leader is reaped the group's number may be a stranger's, so the rest of the group goes before it. */
-    if (proc->leads_group && (wait_for_end(proc, deadline_in(-1)) < 0 || signal_all(proc, SIGKILL) < 0))
-        return -1;
-    if (proc_wait(proc, exit, -1) < 0)
+    if ((ended == 0 && kill_all(proc) < 0) || end_group(proc) < 0 || proc_wait(proc, exit, -1) < 0)
         return -1;
     return ended == 1 ? 1 : 2;
 }

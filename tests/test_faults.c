@@ -1,0 +1,388 @@
+/* Every system call and every allocation that an operation makes is made to fail, the first, the second, and so on until it
+ * succeeds untouched. After each failure: errno is that one, and nothing is left: no child, no descriptor, no memory, no
+ * changed mask; and the next spawn works. */
+#include "harness.h"
+#include "seam.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifndef SYS_clone3
+#define SYS_clone3 435
+#endif
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
+#ifndef SYS_pidfd_getfd
+#define SYS_pidfd_getfd 438
+#endif
+
+/* ---- the operations ---- */
+
+static const char *file;
+static cpu_set_t cpus;
+static int lent;
+
+static int callback(struct proc *self, void *unused)
+{
+    (void)self, (void)unused;
+    return 0;
+}
+
+static struct proc_options every_option(void)
+{
+    static struct proc_fd fds[3];
+    static const char *const env[] = {"LIBPROC_FAULT=1", NULL};
+    static const struct proc_rlimit limits[] = {{RLIMIT_CORE, {0, 0}}};
+    static gid_t groups[] = {1, 2};
+    static struct proc_ids ids;
+
+    fds[0] = (struct proc_fd){lent, 5};
+    fds[1] = (struct proc_fd){lent, 4};
+    fds[2] = (struct proc_fd){lent, lent};
+    ids = (struct proc_ids){.uid = getuid(), .gid = getgid() ? getgid() : 65534, .groups = groups, .ngroups = geteuid() ? 0 : 2};
+    if (geteuid() != 0)
+        ids.gid = getgid();
+    return (struct proc_options){.in = PROC_PIPE,
+                                 .out = PROC_WRITE(file),
+                                 .err = PROC_PTY,
+                                 .channel = PROC_SEQPACKET,
+                                 .fds = fds,
+                                 .nfds = 3,
+                                 .env = env,
+                                 .cwd = "/",
+                                 .ids = &ids,
+                                 .limits = limits,
+                                 .nlimits = 1,
+                                 .affinity = &cpus,
+                                 .affinity_size = sizeof cpus,
+                                 .nice = 1,
+                                 .umask = 022,
+                                 .death_signal = SIGKILL,
+                                 .flags = PROC_UMASK | PROC_NEW_SESSION};
+}
+
+/* An operation returns 0, or -1 with errno (EILSEQ: it did not do what it said); what it made is gone when it returns. */
+
+static int ended(struct proc *proc)
+{
+    if (!proc)
+        return -1;
+    proc_free(proc);
+    return 0;
+}
+
+static int spawn_program(void)
+{
+    struct proc_options options = every_option();
+
+    options.argv = (const char *const[]){"true", NULL};
+    return ended(proc_spawn(&options));
+}
+
+static int spawn_callback(void)
+{
+    struct proc_options options = every_option();
+
+    options.main = callback;
+    options.title = "fault";
+    return ended(proc_spawn(&options));
+}
+
+static int spawn_plain(void)
+{
+    struct proc_options options = {.argv = (const char *const[]){"/bin/true", NULL}};
+
+    return ended(proc_spawn(&options));
+}
+
+static int spawn_plain_callback(void)
+{
+    struct proc_options options = {.main = callback};
+
+    return ended(proc_spawn(&options));
+}
+
+static int spawn_detached(void)
+{
+    struct proc_options options = {.argv = (const char *const[]){"/bin/true", NULL}, .flags = PROC_DETACH, .cwd = "/"};
+
+    return ended(proc_spawn(&options));
+}
+
+static int spawn_detached_callback(void)
+{
+    struct proc_options options = {.main = callback, .flags = PROC_DETACH, .cwd = "/"};
+
+    return ended(proc_spawn(&options));
+}
+
+static int run(void)
+{
+    struct proc_output output = {0};
+    struct proc_options options = {.argv = (const char *const[]){"tee", "/dev/stderr", NULL}};
+    static char input[200000];
+    int result = proc_run(&options, input, sizeof input, &output, -1);
+    int failure = errno;
+
+    if (result == 1 && (output.out_size != sizeof input || output.err_size != sizeof input || output.exit.code != 0))
+        result = -1, failure = EILSEQ;
+    proc_output_free(&output);
+    errno = failure;
+    return result == 1 ? 0 : -1;
+}
+
+static int communicate(void)
+{
+    struct proc_output output = {0};
+    struct proc_options options = {.argv = (const char *const[]){"cat", NULL}, .in = PROC_PIPE, .out = PROC_PIPE};
+    struct proc *proc = proc_spawn(&options);
+    if (!proc)
+        return -1;
+    int result = proc_communicate(proc, "text", 4, &output, 20000);
+    int failure = errno;
+    if (result == 1 && strcmp(output.out, "text") != 0)
+        result = -1, failure = EILSEQ;
+    proc_output_free(&output);
+    proc_free(proc);
+    errno = failure;
+    return result == 1 ? 0 : -1;
+}
+
+static int talk(void)
+{
+    struct proc_options options = {.argv = (const char *const[]){"cat", NULL}, .in = PROC_CHANNEL, .out = PROC_CHANNEL, .err = PROC_NULL};
+    struct proc *proc = proc_spawn(&options);
+    char text[4];
+    if (!proc)
+        return -1;
+    proc_set_timeout(proc, 20000);
+    int result = proc_write(proc, "text", 4) == 4 && proc_read(proc, text, 4) == 4 && proc_send_fd(proc, 2) == 0 ? 0 : -1;
+    int failure = errno;
+    proc_free(proc);
+    errno = failure;
+    return result;
+}
+
+static const struct {
+    const char *name;
+    int (*run)(void);
+} operations[] = {
+    {"spawn with every option", spawn_program},
+    {"spawn of a callback with every option", spawn_callback},
+    {"plain spawn", spawn_plain},
+    {"plain spawn of a callback", spawn_plain_callback},
+    {"detached spawn", spawn_detached},
+    {"detached spawn of a callback", spawn_detached_callback},
+    {"run", run},
+    {"communicate", communicate},
+    {"talk", talk},
+};
+#define OPERATIONS ((int)(sizeof operations / sizeof operations[0]))
+
+/* ---- what may fail, and how ---- */
+
+static const struct {
+    long number;
+    const char *name;
+    int failure;
+} calls[] = {
+    {SYS_pipe2, "pipe2", EMFILE},
+    {SYS_pipe2, "pipe2", ENFILE},
+    {SYS_socketpair, "socketpair", EMFILE},
+    {SYS_fcntl, "fcntl", EMFILE},
+    {SYS_openat, "openat", EMFILE},
+    {SYS_openat, "openat", EACCES},
+    {SYS_ioctl, "ioctl", EIO},
+    {SYS_clone, "clone", EAGAIN},
+    {SYS_clone, "clone", ENOMEM},
+    {SYS_clone3, "clone3", EAGAIN},
+    {SYS_clone3, "clone3", ENOMEM},
+    {SYS_clone3, "clone3", EMFILE},
+    {SYS_clone3, "clone3", EPERM},
+    {SYS_close_range, "close_range", ENOMEM},
+    {SYS_close_range, "close_range", EPERM},
+    {SYS_pidfd_getfd, "pidfd_getfd", EPERM},
+    {SYS_pidfd_getfd, "pidfd_getfd", EMFILE},
+    {SYS_pidfd_open, "pidfd_open", EMFILE},
+    {SYS_prlimit64, "prlimit64", EPERM},
+    {SYS_setsid, "setsid", EPERM},
+    {SYS_dup3, "dup3", EMFILE},
+    {SYS_sched_setaffinity, "sched_setaffinity", EINVAL},
+    {SYS_getpriority, "getpriority", ESRCH},
+    {SYS_setpriority, "setpriority", EACCES},
+    {SYS_setgroups, "setgroups", EPERM},
+    {SYS_setresgid, "setresgid", EPERM},
+    {SYS_setresuid, "setresuid", EAGAIN},
+    {SYS_chdir, "chdir", ENOENT},
+    {SYS_prctl, "prctl", EINVAL},
+    {SYS_execve, "execve", ENOMEM},
+    {SYS_execve, "execve", EACCES},
+    {SYS_getcwd, "getcwd", EACCES},
+    {SYS_getgroups, "getgroups", EINVAL},
+    {SYS_ppoll, "ppoll", ENOMEM},
+    {SYS_ppoll, "ppoll", EINTR},
+    {SYS_waitid, "waitid", EINTR},
+    {SYS_wait4, "wait4", EINTR},
+    {SYS_read, "read", EINTR},
+    {SYS_write, "write", EINTR},
+    {SYS_preadv2, "preadv2", EINTR},
+    {SYS_preadv2, "preadv2", EOPNOTSUPP},
+    {SYS_preadv2, "preadv2", ENOMEM},
+    {SYS_pwritev2, "pwritev2", EINTR},
+    {SYS_pwritev2, "pwritev2", EOPNOTSUPP},
+    {SYS_pwritev2, "pwritev2", ENOMEM},
+    {SYS_recvfrom, "recvfrom", EINTR},
+    {SYS_sendto, "sendto", EINTR},
+    {SYS_recvmsg, "recvmsg", EINTR},
+    {SYS_sendmsg, "sendmsg", EINTR},
+    {SYS_rt_sigqueueinfo, "rt_sigqueueinfo", EAGAIN},
+    {SYS_rt_sigtimedwait, "rt_sigtimedwait", EAGAIN},
+    {SYS_unshare, "unshare", ENOMEM},
+};
+#define CALLS ((int)(sizeof calls / sizeof calls[0]))
+
+/* ---- what is left ---- */
+
+struct state {
+    struct fd_set_all fds;
+    long memory;
+    char mask[32];
+};
+
+static void take_state(struct state *state)
+{
+    fds_open(&state->fds);
+    state->memory = seam_memory_held();
+    strcpy(state->mask, status_of(getpid(), "SigBlk"));
+}
+
+static void nothing_is_left(const struct state *before, const char *when)
+{
+    struct state now;
+
+    take_state(&now);
+    ck_assert_msg(fds_same(&before->fds, &now.fds), "%s: a descriptor is left or lost", when);
+    ck_assert_msg(before->memory == now.memory, "%s: %ld allocations are left", when, now.memory - before->memory);
+    ck_assert_msg(strcmp(before->mask, now.mask) == 0, "%s: mask %s", when, now.mask);
+    int child = waitpid(-1, NULL, WNOHANG | __WALL);
+    ck_assert_msg(child < 0 && errno == ECHILD, "%s: child %d is left", when, child);
+}
+
+static void prepare(void)
+{
+    file = strdup(temporary("out"));
+    CPU_ZERO(&cpus);
+    sched_getaffinity(0, sizeof cpus, &cpus);
+    lent = fcntl(2, F_DUPFD_CLOEXEC, 30);
+    ck_assert_int_eq(spawn_plain(), 0); /* what is made once is made now */
+}
+
+static void tidy(void)
+{
+    close(lent);
+    free((char *)file);
+}
+
+/* Calls whose failure has a fallback, or is of no importance, may be followed by success. */
+static void fail_each(int operation, int call)
+{
+    struct state before;
+    char when[128];
+
+    take_state(&before);
+    for (int nth = 1; nth < 200; nth++) {
+        snprintf(when, sizeof when, "%s, %s number %d with %s", operations[operation].name, calls[call].name, nth,
+                 strerror(calls[call].failure));
+        seam_fail(calls[call].number, nth, calls[call].failure);
+        int result = operations[operation].run();
+        int failure = errno;
+        bool made = seam_end();
+        nothing_is_left(&before, when);
+        if (!made) {
+            ck_assert_msg(result == 0, "%s: failed untouched: %s at %s", when, strerror(failure), proc_spawn_step());
+            return;
+        }
+        if (result < 0) {
+            ck_assert_msg(calls[call].failure != EINTR, "%s: it reached the caller", when);
+            ck_assert_msg(failure == calls[call].failure, "%s: errno is %s at %s", when, strerror(failure), proc_spawn_step());
+            ck_assert_msg(spawn_plain() == 0, "%s: the next spawn fails: %s", when, strerror(errno));
+        }
+    }
+    ck_abort_msg("%s never succeeds", operations[operation].name);
+}
+
+START_TEST(a_failing_system_call_leaves_nothing_behind)
+{
+    prepare();
+    for (int call = 0; call < CALLS; call++)
+        fail_each(_i, call);
+    tidy();
+}
+END_TEST
+
+START_TEST(a_failing_allocation_leaves_nothing_behind)
+{
+    struct state before;
+    char when[128];
+    bool made = true;
+
+    prepare();
+    take_state(&before);
+    for (int nth = 1; made; nth++) {
+        snprintf(when, sizeof when, "%s, allocation number %d", operations[_i].name, nth);
+        seam_fail_memory(nth);
+        int result = operations[_i].run();
+        int failure = errno;
+        made = seam_end_memory();
+        nothing_is_left(&before, when);
+        ck_assert_msg(made ? result == -1 && failure == ENOMEM : result == 0, "%s: %d %s", when, result, strerror(failure));
+    }
+    tidy();
+}
+END_TEST
+
+/* With the descriptor limit at each value from none free on: EMFILE until it works. */
+START_TEST(each_limit_on_descriptors_is_survived)
+{
+    struct rlimit old, low;
+    struct state before;
+    int result = -1, tries = 0;
+
+    prepare();
+    take_state(&before);
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &old), 0);
+    for (int spare = 0; result < 0 && spare < 64; spare++) {
+        low = (struct rlimit){(rlim_t)fds_count() + (rlim_t)spare, old.rlim_max};
+        ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
+        result = operations[_i].run();
+        int failure = errno;
+        ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &old), 0);
+        nothing_is_left(&before, operations[_i].name);
+        ck_assert_msg(result == 0 || failure == EMFILE, "%s: %s at %s", operations[_i].name, strerror(failure), proc_spawn_step());
+        tries++;
+    }
+    ck_assert_int_eq(result, 0);
+    ck_assert_int_gt(tries, 0);
+    tidy();
+}
+END_TEST
+
+Suite *suite_make(void)
+{
+    Suite *suite = suite_create("faults");
+    TCase *tcase = tcase_checked(suite, "faults");
+
+    tcase_set_timeout(tcase, 600);
+    tcase_add_loop_test(tcase, a_failing_system_call_leaves_nothing_behind, 0, OPERATIONS);
+    tcase_add_loop_test(tcase, a_failing_allocation_leaves_nothing_behind, 0, OPERATIONS);
+    tcase_add_loop_test(tcase, each_limit_on_descriptors_is_survived, 0, OPERATIONS);
+    return suite;
+}
