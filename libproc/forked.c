@@ -21,12 +21,15 @@ static bool reports(const struct launch *launch)
 
 /* ---- in the child ---- */
 
-static void say(const struct launch *launch)
+/* Every word names the child, so that a detached one may even be heard before the process in between. */
+static void say(struct launch *launch)
 {
     int fd = launch->ends.fd[END_REPORT];
 
     if (fd < 0)
         return;
+    if (launch->report.pid == 0)
+        launch->report.pid = (pid_t)raw(SYS_getpid);
     while (raw(SYS_sendto, fd, &launch->report, sizeof launch->report, MSG_NOSIGNAL, NULL, 0) == -EINTR)
         ;
 }

@@ -2,14 +2,14 @@
  * fork could inherit, and no shared page. It carries a word along, and so the parent asks for the 64 dispositions while the
  * child is still on its way to a processor, instead of the child afterwards.
  *
- * A child whose parent dies, or is stopped, before it lets the child go, does not wait for ever. */
+ * A child whose parent dies, or is stopped, before it lets the child go, does not wait for ever; so the signal is one that
+ * does no harm if it comes when nobody waits for it any more. */
 #include "gate.h"
 
 #include <string.h>
 #include <time.h>
 
-/* The kernel's last real-time signal; a child is too young to get one from anybody else. */
-#define GATE_SIGNAL 64
+#define GATE_SIGNAL SIGURG
 #define LONGEST_WAIT_S 2
 
 void gate_open(pid_t child)

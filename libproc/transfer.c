@@ -24,11 +24,13 @@ static bool is_refusal(long result)
     return result == -EOPNOTSUPP || result == -EINVAL || result == -ENOSYS || result == -ESPIPE;
 }
 
-static bool is_ready(int fd, short events)
+/* 0: ready; -EAGAIN: not now; or why nobody can tell. */
+static long look(int fd, short events)
 {
-    struct pollfd look = {.fd = fd, .events = events};
+    struct pollfd pollfd = {.fd = fd, .events = events};
+    int ready = deadline_poll(deadline_in(0), &pollfd, 1);
 
-    return deadline_poll(deadline_in(0), &look, 1) == 1;
+    return ready > 0 ? 0 : ready == 0 ? -EAGAIN : -errno;
 }
 
 long transfer_read(int fd, void *buf, size_t size, bool block)
@@ -40,8 +42,9 @@ long transfer_read(int fd, void *buf, size_t size, bool block)
 
         if (!is_refusal(result))
             return result;
-        if (!is_ready(fd, POLLIN))
-            return -EAGAIN;
+        result = look(fd, POLLIN);
+        if (result < 0)
+            return result;
     }
     return raw(SYS_read, fd, buf, size);
 }
@@ -90,7 +93,8 @@ long transfer_write(struct sink *sink, const void *data, size_t size, bool block
     }
     if (block)
         return write_without_sigpipe(sink->fd, data, size);
-    if (!is_ready(sink->fd, POLLOUT))
-        return -EAGAIN;
+    long result = look(sink->fd, POLLOUT);
+    if (result < 0)
+        return result;
     return write_without_sigpipe(sink->fd, data, sure_to_fit(sink, size));
 }
