@@ -12,6 +12,7 @@ VERSION := $(shell awk '/define PROC_VERSION_/ { v = v "." $$3 } END { print sub
 SOVERSION := $(firstword $(subst ., ,$(VERSION)))
 
 CFLAGS ?= -O2 -g
+OBJCOPY ?= objcopy
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla -Wundef
 SAN_FLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -Iinclude $(WARNINGS) $(CPPFLAGS) $(CFLAGS)
@@ -32,6 +33,7 @@ SHARED := $(BUILD)/libproc.so.$(VERSION)
 
 .PHONY: all lib examples check demo bench memcheck lint install uninstall clean
 .DELETE_ON_ERROR:
+.SECONDARY:
 
 all: lib examples
 lib: $(STATIC) $(SHARED)
@@ -58,7 +60,7 @@ $(BUILD)/lib/%.o: libproc/%.c $(FLAGS)
 # One object whose inner names are local: they cannot clash with those of the program that links it.
 $(STATIC): $(OBJECTS)
 	$(CC) -r -nostdlib -o $(BUILD)/libproc.o $(OBJECTS)
-	objcopy --localize-hidden $(BUILD)/libproc.o
+	$(OBJCOPY) --localize-hidden $(BUILD)/libproc.o
 	rm -f $@
 	$(AR) rcs $@ $(BUILD)/libproc.o
 

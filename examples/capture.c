@@ -18,7 +18,7 @@ int main(int argc, char **argv)
 
     int finished = proc_run(&options, NULL, 0, &output, 10 * 1000);
     if (finished < 0)
-        err(1, "%s: %s", argv[1], proc_spawn_step());
+        err(1, "%s", argv[1]);
     printf("\"%s\" %s after %.1f ms%s\n", argv[1], proc_exit_string(&output.exit, how, sizeof how),
            (double)output.exit.elapsed_ns / 1e6, finished ? "" : ": its time was up");
     printf("out: %zu bytes: %s", output.out_size, output.out);

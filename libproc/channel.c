@@ -95,7 +95,7 @@ long channel_receive_fd(int fd, bool block)
     if (result < 0)
         return result;
     if (!holds_descriptor(&parcel))
-        return result == 0 ? -EPIPE : -ENOMSG;
+        return result == 0 ? -EPIPE : parcel.header.msg_flags & MSG_CTRUNC ? -EMFILE : -ENOMSG;
     memcpy(&passed, CMSG_DATA(&parcel.control.header), sizeof passed);
     passed = fd_above_stdio(passed);
     return passed < 0 ? -errno : passed;

@@ -10,13 +10,6 @@
 #include <stddef.h>
 #include <sys/wait.h>
 
-#ifndef CLONE_PIDFD
-#define CLONE_PIDFD 0x1000
-#endif
-#ifndef CLONE_CLEAR_SIGHAND
-#define CLONE_CLEAR_SIGHAND UINT64_C(0x100000000)
-#endif
-
 /* struct clone_args of linux/sched.h, which cannot be included beside sched.h everywhere. */
 struct clone3_arguments {
     uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup;
@@ -122,8 +115,12 @@ bool clone_shares_memory(void)
     long pid = clone_modern(&stack, &request);
     if (pid == -ENOSYS)
         pid = clone_classic(&stack, &request);
-    if (pid < 0)
+    if (pid == -EAGAIN || pid == -ENOMEM)
         return true; /* no process can be had now: the attempt that follows will say so */
+    if (pid < 0) { /* an emulator that cannot do it at all */
+        answer = COPIED;
+        return false;
+    }
     while (raw(SYS_wait4, pid, NULL, __WALL, NULL) == -EINTR)
         ;
     answer = word ? SHARED : COPIED;

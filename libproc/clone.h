@@ -2,8 +2,20 @@
 #ifndef LIBPROC_CLONE_H
 #define LIBPROC_CLONE_H
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
+
+/* What older headers lack. */
+#ifndef CLONE_PIDFD
+#define CLONE_PIDFD 0x1000
+#endif
+#ifndef CLONE_CLEAR_SIGHAND
+#define CLONE_CLEAR_SIGHAND UINT64_C(0x100000000)
+#endif
+#ifndef CLONE_INTO_CGROUP
+#define CLONE_INTO_CGROUP UINT64_C(0x200000000)
+#endif
 
 /* The child runs on a stack of its own, which lies in the caller's frame: no call needs memory. */
 struct clone_stack {

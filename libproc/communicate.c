@@ -85,7 +85,7 @@ static int feed(struct exchange *exchange)
             return 0;
         if (result == -EINTR)
             continue;
-        if (result == -EPIPE || result == -EIO)
+        if (result == -EPIPE)
             break; /* it has read what it wanted */
         if (result < 0)
             return (int)kernel_result(result);
@@ -108,10 +108,9 @@ static size_t allowed(const struct exchange *exchange, size_t room)
 {
     size_t limit = exchange->output->limit;
 
-    if (limit == 0)
+    if (limit == 0 || room <= limit - total(exchange))
         return room;
-    size_t left = limit - total(exchange) + 1; /* one more than that tells that there is too much */
-    return room < left ? room : left;
+    return limit - total(exchange) + 1; /* one more than that tells that there is too much */
 }
 
 static int too_much(struct exchange *exchange, struct stream *stream)
@@ -307,7 +306,7 @@ static int open_output(struct exchange *exchange, bool first)
     size_t room;
 
     if (first)
-        *output = (struct proc_output){.limit = output->limit};
+        *output = (struct proc_output){.limit = output->limit, .exit = {.code = -1, .signal = -1}};
     exchange->streams[0] = (struct stream){.end = END_OUT, .capture = {&output->out, &output->out_size, 0}};
     exchange->streams[1] = (struct stream){.end = END_ERR, .capture = {&output->err, &output->err_size, 0}};
     for (int i = 0; i < 2; i++)

@@ -109,7 +109,10 @@ static int connect_streams(struct launch *launch)
     for (int stream = 0; stream < 3; stream++)
         if (connect_stream(launch, stream) < 0)
             return step_failed(stream_step(options_stream(&launch->options, stream)));
-    ends_close(&launch->proc->ends, END_PTY); /* the streams have theirs */
+    /* The streams have theirs. Where only `in` is the terminal, the master outlives it: closing it shall be an end-of-file
+     * and not a hang-up. */
+    if (launch->options.out.kind == PROC_STDIO_PTY || launch->options.err.kind == PROC_STDIO_PTY)
+        ends_close(&launch->proc->ends, END_PTY);
     return 0;
 }
 

@@ -9,8 +9,8 @@
 #define ALL_FLAGS \
     (PROC_CLEAR_ENV | PROC_KEEP_FDS | PROC_NEW_GROUP | PROC_NEW_SESSION | PROC_DETACH | PROC_UMASK | PROC_CGROUP)
 
-/* The struct as it was first released; it only grows. */
-#define SMALLEST_SIZE sizeof(struct proc_options)
+/* The struct as it was first released, up to `flags`; it only grows. */
+#define SMALLEST_SIZE (offsetof(struct proc_options, flags) + sizeof(unsigned))
 
 int options_copy(struct proc_options *copy, const struct proc_options *options, size_t size)
 {

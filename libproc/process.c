@@ -48,7 +48,7 @@ void process_become_self(struct proc *proc, int channel, const struct proc_optio
     proc->ends.fd[END_OUT] = reads ? 0 : -1;
     proc->ends.fd[END_IN] = writes ? 1 : -1;
     proc->is_self = true;
-    proc->has_pty = false;
+    proc->has_pty = options->out.kind == PROC_STDIO_PTY;
     proc->pid = proc->owner = (pid_t)raw(SYS_getpid);
 }
 

@@ -7,7 +7,7 @@
 #include "dumpable.h"
 #include "step.h"
 
-#include <linux/sched.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/wait.h>
 

@@ -4,10 +4,10 @@
 #include "deadline.h"
 #include "kernel.h"
 
-#include <asm/termbits.h>
 #include <fcntl.h>
 #include <stddef.h>
 #include <sys/ioctl.h>
+#include <termios.h>
 
 #ifndef TIOCGPTPEER
 #define TIOCGPTPEER 0x5441
@@ -35,7 +35,7 @@ void pty_send_eof(int master, int line_open)
     struct termios settings;
     struct pollfd room = {.fd = master, .events = POLLOUT};
 
-    if (raw(SYS_ioctl, master, TCGETS, &settings) < 0 || !(settings.c_lflag & ICANON))
+    if (tcgetattr(master, &settings) < 0 || !(settings.c_lflag & ICANON))
         return;
     for (int times = line_open ? 2 : 1; times > 0; times--)
         if (deadline_poll(deadline_in(0), &room, 1) == 1 && room.revents & POLLOUT)

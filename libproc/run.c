@@ -7,13 +7,21 @@
 /* Between SIGTERM and SIGKILL for a child whose time has run out. */
 #define STOP_GRACE_MS 1000
 
+static bool is_mapped(const struct proc_options *options, int stream)
+{
+    for (size_t i = 0; i < options->nfds; i++)
+        if (options->fds && options->fds[i].child == stream)
+            return true;
+    return false;
+}
+
 static void capture_by_default(struct proc_options *options, bool fed)
 {
-    if (options->in.kind == PROC_STDIO_INHERIT)
+    if (options->in.kind == PROC_STDIO_INHERIT && !is_mapped(options, 0))
         options->in = fed ? PROC_PIPE : PROC_NULL;
-    if (options->out.kind == PROC_STDIO_INHERIT)
+    if (options->out.kind == PROC_STDIO_INHERIT && !is_mapped(options, 1))
         options->out = PROC_PIPE;
-    if (options->err.kind == PROC_STDIO_INHERIT)
+    if (options->err.kind == PROC_STDIO_INHERIT && !is_mapped(options, 2))
         options->err = PROC_PIPE;
 }
 

@@ -7,9 +7,9 @@
 #include "stdio_buffers.h"
 
 #include <stdio.h>
+#include <stdio_ext.h>
 
 #ifdef __GLIBC__
-#include <stdio_ext.h>
 
 /* Linked by the member _chain; both are part of glibc's ABI. To be compiled with -fPIC: a program's direct access would make
  * the linker copy the variable, and the copy is not kept up to date. */
@@ -19,7 +19,7 @@ void stdio_buffers_before_fork(void)
 {
 }
 
-void stdio_buffers_forget(void)
+static void forget_output(void)
 {
     for (FILE *stream = _IO_list_all; stream; stream = stream->_chain)
         if (fileno_unlocked(stream) >= 0 && __fwriting(stream) && __fpending(stream) > 0)
@@ -31,7 +31,14 @@ void stdio_buffers_before_fork(void)
     fflush(NULL);
 }
 
-void stdio_buffers_forget(void)
+static void forget_output(void)
 {
 }
 #endif
+
+void stdio_buffers_forget(bool input)
+{
+    forget_output();
+    if (input)
+        __fpurge(stdin);
+}

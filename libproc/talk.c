@@ -177,7 +177,7 @@ static bool all_open(const struct proc *proc, int ends)
 
 static void close_in(struct proc *proc)
 {
-    if (proc->has_pty && proc->ends.fd[END_IN] >= 0)
+    if (proc->has_pty && !proc->is_self)
         pty_send_eof(proc->ends.fd[END_IN], proc->line_open);
     ends_close(&proc->ends, END_IN);
 }
@@ -190,10 +190,10 @@ static void close_halves(struct proc *proc, int ends)
         proc->reading_closed = true;
     if (ends & PROC_CLOSE_WRITE)
         proc->writing_closed = true;
+    /* Shut down also before it is closed: a standard stream of the child's may be the same socket. */
+    raw(SYS_shutdown, fd, !(ends & PROC_CLOSE_READ) ? SHUT_WR : !(ends & PROC_CLOSE_WRITE) ? SHUT_RD : SHUT_RDWR);
     if (proc->reading_closed && proc->writing_closed)
         ends_close(&proc->ends, END_CHANNEL);
-    else
-        raw(SYS_shutdown, fd, proc->reading_closed ? SHUT_RD : SHUT_WR);
 }
 
 int proc_close(struct proc *proc, int ends)

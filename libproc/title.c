@@ -8,10 +8,10 @@
 #include "kernel.h"
 
 #include <fcntl.h>
-#include <linux/prctl.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #ifndef PR_SET_MM_MAP
 #define PR_SET_MM_MAP 14

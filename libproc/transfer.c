@@ -24,13 +24,16 @@ static bool is_refusal(long result)
     return result == -EOPNOTSUPP || result == -EINVAL || result == -ENOSYS || result == -ESPIPE;
 }
 
-/* 0: ready; -EAGAIN: not now; or why nobody can tell. */
+/* 0: ready; -EAGAIN: not now; -EPIPE: nor ever, since nobody is at the other side; or why nobody can tell. */
 static long look(int fd, short events)
 {
     struct pollfd pollfd = {.fd = fd, .events = events};
     int ready = deadline_poll(deadline_in(0), &pollfd, 1);
 
-    return ready > 0 ? 0 : ready == 0 ? -EAGAIN : -errno;
+    if (ready <= 0)
+        return ready < 0 ? -errno : -EAGAIN;
+    bool gone = pollfd.revents & (POLLHUP | POLLERR);
+    return gone && !(pollfd.revents & events & POLLIN) ? -EPIPE : 0;
 }
 
 long transfer_read(int fd, void *buf, size_t size, bool block)
@@ -44,7 +47,7 @@ long transfer_read(int fd, void *buf, size_t size, bool block)
             return result;
         result = look(fd, POLLIN);
         if (result < 0)
-            return result;
+            return result == -EPIPE ? 0 : result;
     }
     return raw(SYS_read, fd, buf, size);
 }
@@ -80,21 +83,28 @@ static size_t sure_to_fit(const struct sink *sink, size_t size)
     return size < room ? size : room;
 }
 
+/* What a terminal says when the other side has closed it. */
+static long as_broken_pipe(long result)
+{
+    return result == -EIO ? -EPIPE : result;
+}
+
 long transfer_write(struct sink *sink, const void *data, size_t size, bool block)
 {
     struct iovec piece = {.iov_base = (void *)data, .iov_len = size};
 
-    if (!sink->flags_refused) {
+    if (!sink->flags_refused && !sink->is_terminal) {
         long result = raw(SYS_pwritev2, sink->fd, &piece, 1, -1, -1, RWF_NOSIGNAL | (block ? 0 : RWF_NOWAIT));
 
         if (!is_refusal(result))
             return result;
         sink->flags_refused = true;
     }
-    if (block)
-        return write_without_sigpipe(sink->fd, data, size);
-    long result = look(sink->fd, POLLOUT);
-    if (result < 0)
+    /* A terminal that nobody has open takes everything, and drops it: so it is asked first. */
+    long result = block && !sink->is_terminal ? 0 : look(sink->fd, POLLOUT);
+    if (result == -EPIPE || (result < 0 && !block))
         return result;
-    return write_without_sigpipe(sink->fd, data, sure_to_fit(sink, size));
+    if (block)
+        return as_broken_pipe(write_without_sigpipe(sink->fd, data, size));
+    return as_broken_pipe(write_without_sigpipe(sink->fd, data, sure_to_fit(sink, size)));
 }

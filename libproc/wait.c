@@ -45,7 +45,7 @@ static void record_status(struct proc *proc, int status)
     record_end(proc, killed ? -1 : WEXITSTATUS(status), killed ? WTERMSIG(status) : 0, killed && WCOREDUMP(status));
 }
 
-/* It has ended, and was not ours to reap, or not any more. */
+/* It has ended, and is not ours to reap, or not any more. */
 static int record_unreaped(struct proc *proc)
 {
     int status;
@@ -130,12 +130,8 @@ static int wait_for_end(struct proc *proc, struct deadline deadline)
 
 static int reap_in_time(struct proc *proc, int timeout_ms)
 {
-    if (proc->detached) {
-        int ended = wait_for_end(proc, deadline_in(timeout_ms));
-
-        return ended == 1 ? record_unreaped(proc) : ended;
-    }
-    if (timeout_ms > 0) {
+    /* A detached child is ours to reap after all where we are the one to whom orphans come. */
+    if (timeout_ms > 0 || proc->detached) {
         int ended = wait_for_end(proc, deadline_in(timeout_ms));
 
         if (ended != 1)

@@ -124,6 +124,46 @@ START_TEST(a_thread_that_reads_a_stream_holds_nothing_up)
 }
 END_TEST
 
+static int read_stdin(struct proc *self, void *unused)
+{
+    char line[32];
+
+    (void)self, (void)unused;
+    return fgets(line, sizeof line, stdin) && strcmp(line, "the child's\n") == 0 ? 0 : 1;
+}
+
+/* In a process of its own, whose standard input it can replace. */
+static int parent_that_read_ahead(const char *file)
+{
+    struct proc_options options = {.main = read_stdin, .in = PROC_PIPE};
+    struct proc_exit exit = {.code = -2};
+    char line[32];
+
+    if (!freopen(file, "r", stdin) || !fgets(line, sizeof line, stdin))
+        return 1;
+    struct proc *proc = proc_spawn(&options);
+    if (!proc || proc_write(proc, "the child's\n", 12) != 12 || proc_wait(proc, &exit, -1) != 1)
+        return 2;
+    proc_free(proc);
+    return exit.code;
+}
+
+START_TEST(what_the_parent_has_read_ahead_is_not_the_childs)
+{
+    const char *file = temporary("lines");
+    FILE *lines = fopen(file, "we");
+    int status;
+
+    fputs("one\ntwo\nthree\n", lines);
+    fclose(lines);
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(parent_that_read_ahead(file));
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_int_eq(status, 0);
+}
+END_TEST
+
 static pid_t registered_in;
 
 static void tell_that_it_ran(void)
@@ -455,7 +495,7 @@ START_TEST(a_child_spawns_children_of_its_own)
 }
 END_TEST
 
-static volatile bool stop_spawning;
+static _Atomic bool stop_spawning;
 
 static void *spawn_until_stopped(void *unused)
 {
@@ -512,6 +552,7 @@ Suite *suite_make(void)
 
     tcase_add_test(tcase, mains_return_value_is_the_exit_status);
     tcase_add_test(tcase, unwritten_output_is_written_once);
+    tcase_add_test(tcase, what_the_parent_has_read_ahead_is_not_the_childs);
     tcase_add_test(tcase, a_thread_that_reads_a_stream_holds_nothing_up);
     tcase_add_test(tcase, exit_in_main_is_like_return_and_runs_no_handler_of_the_parents);
     tcase_add_test(tcase, a_callback_child_starts_with_a_clean_signal_state);

@@ -3,6 +3,7 @@
 #include "seam.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -206,6 +207,10 @@ START_TEST(output_of_just_the_limit_is_all_right)
     ck_assert_uint_eq(output.out_size, 600);
     ck_assert_uint_eq(output.err_size, 400);
     proc_output_free(&output);
+    output.limit = SIZE_MAX;
+    ck_assert_int_eq(proc_run(&options, NULL, 0, &output, 20000), 1);
+    ck_assert_uint_eq(output.out_size, 600);
+    proc_output_free(&output);
     output.limit = 999;
     ck_assert_int_eq(proc_run(&options, NULL, 0, &output, 20000), -1);
     ck_assert_int_eq(errno, EFBIG);
@@ -275,6 +280,35 @@ START_TEST(a_terminal_is_communicated_with_to_its_end)
 }
 END_TEST
 
+START_TEST(run_leaves_a_stream_alone_that_fds_maps)
+{
+    struct proc_output output = {0};
+    const char *file = temporary("mapped");
+    int fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    const struct proc_fd fds[] = {{fd, 1}};
+    struct proc_options options = {.argv = SHELL("echo out; echo err >&2"), .fds = fds, .nfds = 1};
+
+    ck_assert_int_eq(proc_run(&options, NULL, 0, &output, 20000), 1);
+    close(fd);
+    ck_assert_str_eq(output.out, "");
+    ck_assert_str_eq(output.err, "err\n");
+    ck_assert_str_eq(contents_of(file), "out\n");
+    proc_output_free(&output);
+}
+END_TEST
+
+START_TEST(an_exit_that_has_not_come_yet_is_not_ok)
+{
+    struct proc_output output = {0};
+    struct proc *proc = must_spawn_shell((struct proc_options){.in = PROC_PIPE}, "kill -STOP $$");
+
+    ck_assert_int_eq(proc_communicate(proc, NULL, 0, &output, 10), 0);
+    ck_assert(!proc_exit_ok(&output.exit));
+    proc_output_free(&output);
+    proc_free(proc);
+}
+END_TEST
+
 static int shout(struct proc *self, void *unused)
 {
     char text[16];
@@ -336,6 +370,8 @@ Suite *suite_make(void)
     tcase_add_test(tcase, bad_arguments_are_einval);
     tcase_add_test(tcase, communicate_after_the_end_tells_it_again);
     tcase_add_test(tcase, a_terminal_is_communicated_with_to_its_end);
+    tcase_add_test(tcase, run_leaves_a_stream_alone_that_fds_maps);
+    tcase_add_test(tcase, an_exit_that_has_not_come_yet_is_not_ok);
     tcase_add_test(tcase, callback_children_are_run_in_the_same_way);
     tcase_add_test(tcase, a_detached_child_is_communicated_with);
     return suite;

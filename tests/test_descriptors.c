@@ -395,7 +395,7 @@ END_TEST
 
 /* ---- other threads ---- */
 
-static volatile bool stop_opening;
+static _Atomic bool stop_opening;
 
 static void *open_and_close(void *unused)
 {

@@ -563,6 +563,50 @@ START_TEST(a_message_without_a_descriptor_is_enomsg_and_the_end_epipe)
 }
 END_TEST
 
+static int send_one(struct proc *self, void *unused)
+{
+    (void)unused;
+    return proc_send_fd(self, 2) == 0 ? 0 : 1;
+}
+
+START_TEST(a_full_table_is_emfile_when_a_descriptor_comes)
+{
+    struct rlimit old, low;
+    struct proc *proc = must_spawn((struct proc_options){.main = send_one, .channel = PROC_SEQPACKET});
+
+    ck_assert_int_eq(proc_wait(proc, NULL, -1), 1);
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &old), 0);
+    low = (struct rlimit){3, old.rlim_max};
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
+    int fd = proc_recv_fd(proc), failure = errno;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &old), 0);
+    ck_assert_int_eq(fd, -1);
+    ck_assert_int_eq(failure, EMFILE);
+    proc_free(proc);
+}
+END_TEST
+
+static int close_channel(struct proc *self, void *unused)
+{
+    char byte;
+
+    (void)unused;
+    if (proc_close(self, PROC_CLOSE_READ | PROC_CLOSE_WRITE) != 0)
+        return 1;
+    return read(0, &byte, 1) == 0 ? 0 : 2; /* shut down, although it is still open as a standard stream */
+}
+
+START_TEST(closing_both_halves_is_end_of_file_for_the_peer)
+{
+    char byte;
+    struct proc *proc = must_spawn((struct proc_options){.main = close_channel, .in = PROC_CHANNEL, .out = PROC_CHANNEL});
+
+    proc_set_timeout(proc, 20000);
+    ck_assert_int_eq(proc_read(proc, &byte, 1), 0);
+    ck_assert_int_eq(must_end(proc).code, 0);
+}
+END_TEST
+
 /* More than was asked for, with a message that is read as bytes, and with one that is received as a descriptor. */
 static int send_three(struct proc *self, void *unused)
 {
@@ -643,6 +687,65 @@ START_TEST(closing_the_in_of_a_pty_sends_end_of_file)
 }
 END_TEST
 
+/* A terminal whose other side nobody has open any more takes no time at all, let alone for ever. */
+START_TEST(a_hung_up_terminal_holds_no_writer)
+{
+    size_t size = 300000;
+    char *data = calloc(1, size);
+
+    for (int timeout = -1; timeout < 30000; timeout += 30000) {
+        struct proc *proc = must_spawn_shell((struct proc_options){.in = PROC_PTY, .out = PROC_PTY}, ":");
+
+        ck_assert_int_eq(proc_wait(proc, NULL, -1), 1);
+        proc_set_timeout(proc, timeout);
+        errno = 0;
+        ck_assert_int_eq(proc_write(proc, data, size), -1);
+        ck_assert_msg(errno == EPIPE, "%s", strerror(errno));
+        proc_free(proc);
+    }
+    struct proc_output output = {0};
+    struct proc_options options = {.argv = SHELL("exec <&- >&- 2>&-; kill -STOP $$"), .in = PROC_PTY, .out = PROC_PTY, .err = PROC_PTY};
+    ck_assert_int_ge(proc_run(&options, data, size, &output, 200), 0); /* out of time, or hung up: but not for ever */
+    proc_output_free(&output);
+    free(data);
+}
+END_TEST
+
+static int write_much(struct proc *self, void *unused)
+{
+    static char data[100000];
+
+    (void)unused;
+    proc_set_timeout(self, 50);
+    ssize_t written = proc_write(self, data, sizeof data);
+    return written < (ssize_t)sizeof data ? 0 : 1;
+}
+
+START_TEST(a_childs_write_to_its_terminal_gives_up_in_time)
+{
+    for (int i = 0; i < 5; i++) {
+        struct proc *proc = must_spawn((struct proc_options){.main = write_much, .in = PROC_PTY, .out = PROC_PTY});
+        struct proc_exit exit;
+
+        ck_assert_int_eq(proc_wait(proc, &exit, 20000), 1);
+        ck_assert_int_eq(exit.code, 0);
+        proc_free(proc);
+    }
+}
+END_TEST
+
+START_TEST(a_pty_for_in_alone_ends_without_a_hang_up)
+{
+    struct proc_output output = {0};
+    struct proc_options options = {.argv = SHELL("cat"), .in = PROC_PTY};
+
+    ck_assert_int_eq(proc_run(&options, "hello\n", 6, &output, 20000), 1);
+    ck_assert_str_eq(output.out, "hello\n");
+    ck_assert(proc_exit_ok(&output.exit));
+    proc_output_free(&output);
+}
+END_TEST
+
 START_TEST(a_pty_on_one_stream_leaves_the_others)
 {
     struct proc *proc = must_spawn_shell((struct proc_options){.in = PROC_PIPE, .out = PROC_PTY, .err = PROC_PIPE},
@@ -700,11 +803,16 @@ Suite *suite_make(void)
     tcase = tcase_checked(suite, "descriptors");
     tcase_add_test(tcase, descriptors_go_over_every_kind_of_channel_both_ways);
     tcase_add_test(tcase, a_message_without_a_descriptor_is_enomsg_and_the_end_epipe);
+    tcase_add_test(tcase, a_full_table_is_emfile_when_a_descriptor_comes);
+    tcase_add_test(tcase, closing_both_halves_is_end_of_file_for_the_peer);
     tcase_add_test(tcase, descriptors_that_nobody_asked_for_leak_none);
     tcase = tcase_checked(suite, "terminals");
     tcase_add_test(tcase, a_pty_is_the_childs_controlling_terminal);
     tcase_add_test(tcase, in_and_out_are_separate_descriptors_of_the_master);
     tcase_add_test(tcase, closing_the_in_of_a_pty_sends_end_of_file);
+    tcase_add_test(tcase, a_hung_up_terminal_holds_no_writer);
+    tcase_add_test(tcase, a_childs_write_to_its_terminal_gives_up_in_time);
+    tcase_add_test(tcase, a_pty_for_in_alone_ends_without_a_hang_up);
     tcase_add_test(tcase, a_pty_on_one_stream_leaves_the_others);
     tcase_add_test(tcase, a_group_on_a_terminal_can_be_signalled);
     return suite;

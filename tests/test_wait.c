@@ -227,8 +227,8 @@ END_TEST
 
 /* ---- other code that reaps ---- */
 
-static volatile bool stop_stealing;
-static volatile int stolen;
+static _Atomic bool stop_stealing;
+static _Atomic int stolen;
 
 static void *steal(void *unused)
 {
