@@ -1,4 +1,5 @@
-/* Growing by doubling: large blocks are moved by the kernel's page tables, not copied, and pages not written to cost none. */
+/* Growing by doubling: large blocks are moved by the kernel's page tables, not copied, and pages that are not written to
+ * cost nothing. */
 #include "capture.h"
 
 #include <stdlib.h>

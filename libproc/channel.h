@@ -5,7 +5,8 @@
 
 #include <proc/process.h>
 
-long channel_receive(int fd, enum proc_channel kind, void *buf, size_t size, bool block); /* -EMSGSIZE: it did not fit, and is gone */
+/* -EMSGSIZE: it did not fit, and is gone. */
+long channel_receive(int fd, enum proc_channel kind, void *buf, size_t size, bool block);
 long channel_send(int fd, const void *data, size_t size, bool block);
 
 long channel_send_fd(int fd, int passed, bool block);

@@ -95,7 +95,8 @@ static long control_terminal(struct launch *launch)
 
     if (!launch->proc->has_pty)
         return 0;
-    return raw(SYS_ioctl, options->in.kind == PROC_STDIO_PTY ? 0 : options->out.kind == PROC_STDIO_PTY ? 1 : 2, TIOCSCTTY, 0);
+    int terminal = options->in.kind == PROC_STDIO_PTY ? 0 : options->out.kind == PROC_STDIO_PTY ? 1 : 2;
+    return raw(SYS_ioctl, terminal, TIOCSCTTY, 0);
 }
 
 static long set_affinity(struct launch *launch)

@@ -162,7 +162,8 @@ static size_t waiting_in(const struct exchange *exchange, enum end end)
     return (size_t)waiting;
 }
 
-/* What the child wrote before it ended is in the pipe by now. More may follow from those it left behind: not ours to await. */
+/* What the child wrote before it ended is in the pipe by now. More may follow from those it left behind: that is not ours to
+ * await. */
 static int drain_rest(struct exchange *exchange, struct stream *stream)
 {
     if (fd_of(exchange, stream->end) < 0)

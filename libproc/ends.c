@@ -125,7 +125,7 @@ static int pair_above_stdio(int pair[2])
     return 0;
 }
 
-int ends_create(ends_make_fn *make, int argument, struct ends *one, enum end first_end, struct ends *other, enum end second_end)
+int ends_create(ends_make_fn *make, int argument, struct ends *one, enum end one_end, struct ends *other, enum end other_end)
 {
     int pair[2];
 
@@ -134,8 +134,8 @@ int ends_create(ends_make_fn *make, int argument, struct ends *one, enum end fir
     if (result == 0)
         result = pair_above_stdio(pair);
     if (result == 0) {
-        one->fd[first_end] = pair[0];
-        other->fd[second_end] = pair[1];
+        one->fd[one_end] = pair[0];
+        other->fd[other_end] = pair[1];
     }
     pthread_mutex_unlock(&lock);
     return result;

@@ -27,7 +27,7 @@ int ends_give(struct ends *ends, enum end end); /* returns the descriptor, and f
 
 /* Creates a pair of close-on-exec descriptors with `make`, moves them above 2, and records one in each set. */
 typedef int ends_make_fn(int pair[2], int argument);
-int ends_create(ends_make_fn *make, int argument, struct ends *one, enum end first, struct ends *other, enum end second);
+int ends_create(ends_make_fn *make, int argument, struct ends *one, enum end one_end, struct ends *other, enum end other_end);
 int ends_make_pipe(int pair[2], int unused);
 int ends_make_socketpair(int pair[2], int type);
 

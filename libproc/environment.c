@@ -47,7 +47,8 @@ static int measure(const char *const *changes, size_t *count, size_t *bytes)
 
 char **environment_merge(const char *const *changes, bool clear)
 {
-    char *const *inherited = clear || !environ ? (char *const[]){NULL} : environ;
+    static char *const none[] = {NULL};
+    char *const *inherited = clear || !environ ? none : environ;
     size_t old = 0, set, bytes;
 
     if (measure(changes, &set, &bytes) < 0)

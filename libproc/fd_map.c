@@ -134,7 +134,7 @@ static long close_open_ones(unsigned from, unsigned to)
         uint8_t type;
         char name[];
     };
-    _Alignas(8) char entries[1024];
+    _Alignas(8) char entries[1024] = {0};
     long directory = raw(SYS_openat, AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
 
     if (directory < 0)

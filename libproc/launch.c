@@ -119,7 +119,7 @@ static int connect_streams(struct launch *launch)
 static int map_descriptors(struct launch *launch)
 {
     const struct proc_options *options = &launch->options;
-    struct rlimit limit;
+    struct rlimit limit = {0};
 
     if (options->nfds > 0 && sys(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &limit) < 0)
         return -1;
@@ -187,7 +187,7 @@ static bool contains(const gid_t *groups, size_t count, gid_t wanted)
 static bool are_own_groups(const struct proc_ids *ids)
 {
     long count = raw(SYS_getgroups, 0, NULL);
-    gid_t *own = count > 0 ? malloc((size_t)count * sizeof *own) : NULL;
+    gid_t *own = count > 0 ? calloc((size_t)count, sizeof *own) : NULL;
     bool same = count == 0 || (own && raw(SYS_getgroups, count, own) == count);
 
     for (long i = 0; same && i < count; i++)
@@ -200,8 +200,8 @@ static bool are_own_groups(const struct proc_ids *ids)
 
 static bool are_own_ids(const struct proc_ids *ids)
 {
-    uid_t uid[3];
-    gid_t gid[3];
+    uid_t uid[3] = {0};
+    gid_t gid[3] = {0};
 
     raw(SYS_getresuid, &uid[0], &uid[1], &uid[2]);
     raw(SYS_getresgid, &gid[0], &gid[1], &gid[2]);

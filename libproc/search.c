@@ -50,18 +50,16 @@ static bool has_relative_place(const char *places)
 /* The working directory by name. The kernel gives "(unreachable)…" for one outside the root: that is no path. */
 static char *working_directory(void)
 {
-    char *directory = malloc(PATH_MAX);
+    char *directory = calloc(1, PATH_MAX);
 
     if (!directory)
         return NULL;
-    if (sys(SYS_getcwd, directory, PATH_MAX) < 0 || directory[0] != '/') {
-        int failure = directory[0] != '/' ? ENOENT : errno;
-
-        free(directory);
-        errno = failure;
-        return NULL;
-    }
-    return directory;
+    long result = raw(SYS_getcwd, directory, PATH_MAX);
+    if (result >= 0 && directory[0] == '/')
+        return directory;
+    free(directory);
+    errno = result < 0 ? (int)-result : ENOENT;
+    return NULL;
 }
 
 int search_plan(struct search *search, const char *name, char *const *environment, bool moves)

@@ -1,5 +1,6 @@
 /* The common frame of all suites. */
 #include "harness.h"
+#include "seam.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -9,6 +10,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -185,11 +187,26 @@ const char *probe_path(void)
     return probe;
 }
 
+bool no_pidfds(void)
+{
+    if (seam_is_off("pidfd"))
+        return true;
+    int fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+    if (fd >= 0)
+        close(fd);
+    return fd < 0;
+}
+
+bool runs_in_valgrind(void)
+{
+    return getenv("VALGRIND") != NULL;
+}
+
 bool runs_instrumented(void)
 {
     const char *sanitizers = getenv("SAN");
 
-    return getenv("VALGRIND") || (sanitizers && *sanitizers);
+    return runs_in_valgrind() || (sanitizers && *sanitizers);
 }
 
 void skip(const char *why)

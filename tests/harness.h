@@ -44,6 +44,8 @@ const char *contents_of(const char *path);
 /* The helper program beside the tests. */
 const char *probe_path(void);
 
+bool no_pidfds(void);         /* switched off, or unknown to what we run in */
+bool runs_in_valgrind(void);  /* which answers some system calls itself, and lacks others */
 bool runs_instrumented(void); /* under valgrind or a sanitizer: slower, and with more open than we opened */
 void skip(const char *why);   /* says it; the test then returns */
 

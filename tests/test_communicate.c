@@ -336,7 +336,7 @@ START_TEST(a_detached_child_is_communicated_with)
     struct proc_output output = {0};
     struct proc_options options = {.argv = SHELL("cat; exit 5"), .in = PROC_PIPE, .out = PROC_PIPE, .flags = PROC_DETACH};
 
-    if (seam_is_off("pidfd")) {
+    if (no_pidfds()) {
         skip("a detached child is waited for through its pidfd");
         return;
     }

@@ -245,7 +245,7 @@ static int with_closed_standard_descriptors(const char *file)
     if (!proc)
         return 1;
     if (proc_in(proc) < 3 || proc_out(proc) < 3 || proc_fd(proc) < 3 ||
-        (proc_pidfd(proc) < 3 && !seam_is_off("pidfd")))
+        (proc_pidfd(proc) < 3 && !no_pidfds()))
         return 2;
     if (fcntl(0, F_GETFD) >= 0 || fcntl(1, F_GETFD) >= 0 || fcntl(2, F_GETFD) >= 0)
         return 3;
@@ -281,7 +281,7 @@ START_TEST(what_the_library_makes_is_close_on_exec)
         .argv = SHELL("read x"), .in = PROC_PIPE, .out = PROC_PIPE, .err = PROC_PIPE, .channel = PROC_SEQPACKET});
     const int fds[] = {proc_in(proc), proc_out(proc), proc_err(proc), proc_fd(proc), proc_pidfd(proc)};
 
-    for (int i = 0; i < (seam_is_off("pidfd") ? 4 : 5); i++) {
+    for (int i = 0; i < (no_pidfds() ? 4 : 5); i++) {
         ck_assert_int_gt(fds[i], 2);
         ck_assert_int_eq(fcntl(fds[i], F_GETFD), FD_CLOEXEC);
         ck_assert_int_eq(fcntl(fds[i], F_GETFL) & O_NONBLOCK, 0);

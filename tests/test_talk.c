@@ -572,8 +572,12 @@ static int send_one(struct proc *self, void *unused)
 START_TEST(a_full_table_is_emfile_when_a_descriptor_comes)
 {
     struct rlimit old, low;
-    struct proc *proc = must_spawn((struct proc_options){.main = send_one, .channel = PROC_SEQPACKET});
 
+    if (runs_in_valgrind()) {
+        skip("valgrind keeps the limit on descriptors to itself");
+        return;
+    }
+    struct proc *proc = must_spawn((struct proc_options){.main = send_one, .channel = PROC_SEQPACKET});
     ck_assert_int_eq(proc_wait(proc, NULL, -1), 1);
     ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &old), 0);
     low = (struct rlimit){3, old.rlim_max};
@@ -704,7 +708,8 @@ START_TEST(a_hung_up_terminal_holds_no_writer)
         proc_free(proc);
     }
     struct proc_output output = {0};
-    struct proc_options options = {.argv = SHELL("exec <&- >&- 2>&-; kill -STOP $$"), .in = PROC_PTY, .out = PROC_PTY, .err = PROC_PTY};
+    struct proc_options options = {
+        .argv = SHELL("exec <&- >&- 2>&-; kill -STOP $$"), .in = PROC_PTY, .out = PROC_PTY, .err = PROC_PTY};
     ck_assert_int_ge(proc_run(&options, data, size, &output, 200), 0); /* out of time, or hung up: but not for ever */
     proc_output_free(&output);
     free(data);

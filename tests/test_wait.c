@@ -110,7 +110,7 @@ START_TEST(the_pidfd_is_readable_when_the_child_has_ended)
 {
     struct proc *proc = spawn_until_fed(0);
 
-    if (seam_is_off("pidfd")) {
+    if (no_pidfds()) {
         ck_assert_int_eq(proc_pidfd(proc), -1);
         proc_free(proc);
         return;
@@ -285,7 +285,7 @@ END_TEST
 
 START_TEST(the_kernel_of_this_machine_decides_whether_exits_are_told)
 {
-    bool possible = !seam_is_off("pidfd_info") && !seam_is_off("pidfd");
+    bool possible = !seam_is_off("pidfd_info") && !no_pidfds();
     FILE *release = fopen("/proc/sys/kernel/osrelease", "re");
     int major = 0, minor = 0;
 
@@ -483,7 +483,7 @@ START_TEST(what_is_left_of_a_group_is_reached_after_the_reap_where_the_kernel_ca
         must_be_empty(proc);
     } else {
         ck_assert_int_eq(errno, ESRCH); /* before Linux 6.9 */
-        ck_assert(seam_is_off("pidfd_group") || seam_is_off("pidfd"));
+        ck_assert(seam_is_off("pidfd_group") || no_pidfds());
         kill(-proc_pid(proc), SIGKILL); /* the test knows that the group is still there */
         must_be_empty(proc);
     }
