@@ -6,6 +6,7 @@
 #include <proc.h>
 
 #include <err.h>
+#include <errno.h>
 #include <stdio.h>
 
 int main(int argc, char **argv)
@@ -17,8 +18,10 @@ int main(int argc, char **argv)
     char how[64];
 
     int finished = proc_run(&options, NULL, 0, &output, 10 * 1000);
+    if (finished < 0 && errno == EFBIG)
+        errx(1, "%s wrote more than %zu bytes", argv[1], output.limit);
     if (finished < 0)
-        err(1, "%s", argv[1]);
+        err(1, "%s: %s", argv[1], proc_spawn_step());
     printf("\"%s\" %s after %.1f ms%s\n", argv[1], proc_exit_string(&output.exit, how, sizeof how),
            (double)output.exit.elapsed_ns / 1e6, finished ? "" : ": its time was up");
     printf("out: %zu bytes: %s", output.out_size, output.out);

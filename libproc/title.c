@@ -67,22 +67,29 @@ static bool point_to(const char *text, size_t size, const uint64_t *fields)
     return raw(SYS_prctl, PR_SET_MM, PR_SET_MM_MAP, &map, sizeof map, 0) == 0;
 }
 
-/* Copies the environment's strings out of the memory that a long title will take. */
+static bool lies_in(const char *text, uintptr_t from, uintptr_t to)
+{
+    return (uintptr_t)text >= from && (uintptr_t)text < to;
+}
+
+/* Copies the environment's strings out of the memory that a long title will take: one block, never freed, since the program
+ * may point into it from now on. */
 static bool move_environment(uintptr_t from, uintptr_t to)
 {
-    size_t count = 0;
+    size_t count = 0, bytes = 0;
 
-    while (environ && environ[count])
-        count++;
-    char **moved = malloc((count + 1) * sizeof *moved);
+    for (; environ && environ[count]; count++)
+        bytes += lies_in(environ[count], from, to) ? strlen(environ[count]) + 1 : 0;
+    char **moved = malloc((count + 1) * sizeof *moved + bytes);
     if (!moved)
         return false;
+    char *text = (char *)(moved + count + 1);
     for (size_t i = 0; i < count; i++) {
-        uintptr_t address = (uintptr_t)environ[i];
+        bool moves = lies_in(environ[i], from, to);
 
-        moved[i] = address >= from && address < to ? strdup(environ[i]) : environ[i];
-        if (!moved[i])
-            return false; /* a few strings are lost, in a process that is out of memory */
+        moved[i] = moves ? text : environ[i];
+        if (moves)
+            text = stpcpy(text, environ[i]) + 1;
     }
     moved[count] = NULL;
     environ = moved;

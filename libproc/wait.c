@@ -75,7 +75,7 @@ static int wait_id(const struct proc *proc, siginfo_t *info, int options, struct
 
 static int reap_own(struct proc *proc, int options)
 {
-    siginfo_t info;
+    siginfo_t info = {0};
     int ended = wait_id(proc, &info, options, &proc->exit.usage);
 
     if (ended < 0 && errno == ECHILD && proc->owner == raw(SYS_getpid))
