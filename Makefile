@@ -55,7 +55,7 @@ san_flags = $(if $(filter $(UNINSTRUMENTED),$(basename $(notdir $(1)))),,$(SAN_F
 
 $(BUILD)/lib/%.o: libproc/%.c $(FLAGS)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(call san_flags,$@) -fPIC -fvisibility=hidden -MMD -MP -c -o $@ $<
+	$(CC) $(ALL_CFLAGS) $(call san_flags,$@) -fPIC -fno-plt -fvisibility=hidden -MMD -MP -c -o $@ $<
 
 # One object whose inner names are local: they cannot clash with those of the program that links it. What needs the user
 # database, which a static program cannot well have, stays apart from it.
@@ -119,7 +119,7 @@ demo: examples
 	BUILD='$(BUILD)' tests/demo
 
 bench: lib
-	$(MAKE) -C tests/bench BUILD='../../$(BUILD)' CC='$(CC)'
+	$(MAKE) -C tests/bench BUILD='$(abspath $(BUILD))' CC='$(CC)'
 
 lint: lib
 	BUILD='$(BUILD)' tests/lint

@@ -56,7 +56,9 @@ static long map_descriptors(struct launch *launch)
 {
     long result = fd_map_apply(&launch->map);
 
-    if (result < 0 || launch->options.main || launch->options.flags & PROC_KEEP_FDS)
+    bool alone = launch->shares_table && launch->map.count == 0; /* the cut left nothing else */
+
+    if (result < 0 || alone || launch->options.main || launch->options.flags & PROC_KEEP_FDS)
         return result;
     return fd_map_close_others(&launch->map);
 }

@@ -78,22 +78,19 @@ static int feed(struct exchange *exchange)
 {
     if (exchange->size > USUAL_PIPE)
         enlarge_pipe(exchange->sink.fd, &exchange->large);
-    while (exchange->size > 0) {
-        long result = transfer_write(&exchange->sink, exchange->input, exchange->size, false);
-
-        if (result == -EAGAIN)
-            return 0;
-        if (result == -EINTR)
-            continue;
-        if (result == -EPIPE)
-            break; /* it has read what it wanted */
-        if (result < 0)
-            return (int)kernel_result(result);
+    /* Once: to try for more, until the pipe is full, would only keep the child from the pipe's lock. */
+    long result = transfer_write(&exchange->sink, exchange->input, exchange->size, false);
+    if (result == -EAGAIN || result == -EINTR)
+        return 0;
+    if (result < 0 && result != -EPIPE)
+        return (int)kernel_result(result);
+    if (result > 0) {
         exchange->proc->line_open = exchange->input[result - 1] != '\n';
         exchange->input += result;
         exchange->size -= (size_t)result;
     }
-    end_input(exchange);
+    if (exchange->size == 0 || result == -EPIPE) /* all is said, or the child has read what it wanted */
+        end_input(exchange);
     return 0;
 }
 
@@ -316,13 +313,13 @@ static int open_output(struct exchange *exchange, bool first)
     return 0;
 }
 
-static int communicate(struct exchange *exchange, const void *input, size_t size, int timeout_ms)
+static int communicate(struct exchange *exchange, const void *input, size_t size, int timeout_ms, bool again)
 {
     bool failed;
     char *memory = join_input(exchange, input, size, &failed);
     int result = failed ? -1 : converse(exchange, deadline_in(timeout_ms));
 
-    if (result == 0 && keep_input(exchange) < 0)
+    if (result == 0 && again && keep_input(exchange) < 0)
         result = -1;
     int saved = errno;
     free(memory);
@@ -330,7 +327,8 @@ static int communicate(struct exchange *exchange, const void *input, size_t size
     return result;
 }
 
-int proc_communicate(struct proc *proc, const void *input, size_t size, struct proc_output *output, int timeout_ms)
+int process_communicate(struct proc *proc, const void *input, size_t size, struct proc_output *output, int timeout_ms,
+                        bool again)
 {
     struct exchange exchange = {.proc = proc, .output = output ? output : &exchange.dropped, .drops = !output};
 
@@ -344,10 +342,15 @@ int proc_communicate(struct proc *proc, const void *input, size_t size, struct p
     exchange.sink = (struct sink){.fd = proc->ends.fd[END_IN], .is_terminal = proc->has_pty};
     int result = open_output(&exchange, first || exchange.drops);
     if (result == 0)
-        result = communicate(&exchange, input, size, timeout_ms);
+        result = communicate(&exchange, input, size, timeout_ms, again);
     if (exchange.drops)
         proc_output_free(&exchange.dropped);
     return result;
+}
+
+int proc_communicate(struct proc *proc, const void *input, size_t size, struct proc_output *output, int timeout_ms)
+{
+    return process_communicate(proc, input, size, output, timeout_ms, true);
 }
 
 void proc_output_free(struct proc_output *output)

@@ -168,9 +168,27 @@ static long close_between(unsigned from, unsigned to)
     return result == -ENOSYS || result == -EPERM ? close_open_ones(from, to) : result;
 }
 
+/* A whole copy, of which the upper part is closed: as slow as the table is long. */
+static long cut_by_hand(unsigned cut)
+{
+    long result = raw(SYS_unshare, CLONE_FILES);
+
+    return result < 0 || cut == ~0u ? result : close_between(cut, ~0u);
+}
+
 static bool is_far(const struct fd_map *map, int fd)
 {
     return fd >= FAR && !map->far_by_copy;
+}
+
+static unsigned highest_source(const struct fd_map *map)
+{
+    unsigned highest = 2;
+
+    for (size_t i = 0; i < map->count; i++)
+        if ((unsigned)map->moves[i].from > highest)
+            highest = (unsigned)map->moves[i].from;
+    return highest;
 }
 
 static unsigned cut_above(const struct fd_map *map)
@@ -225,7 +243,7 @@ long fd_map_cut_loose(struct fd_map *map, pid_t parent, bool keep_all)
         map->moves[i].at = map->moves[i].from;
     result = raw(SYS_close_range, cut, ~0u, CLOSE_RANGE_UNSHARE);
     if (result == -ENOSYS || result == -EPERM || result == -EINVAL)
-        return raw(SYS_unshare, CLONE_FILES); /* a whole copy: everything lies where it was */
+        return cut_by_hand(keep_all ? ~0u : highest_source(map) + 1);
     if (result < 0 || keep_all)
         return result;
     return fetch_far(map, parent);

@@ -251,5 +251,6 @@ void launch_release(struct launch *launch)
     search_release(&launch->search);
     free(launch->environment);
     proc_free(launch->proc);
-    errno = saved;
+    if (errno != saved) /* a write for nothing would cost a page's copy after a fork */
+        errno = saved;
 }

@@ -154,7 +154,8 @@ void proc_free(struct proc *proc)
     ends_delist(&proc->ends);
     conversation_free(proc->conversation);
     free(proc);
-    errno = saved;
+    if (errno != saved) /* a write for nothing would cost a page's copy after a fork */
+        errno = saved;
 }
 
 #define TEXT(number) #number

@@ -38,6 +38,9 @@ void process_become_self(struct proc *proc, int channel, const struct proc_optio
 /* The pidfd, opened now if it is not open yet; -1 with errno. */
 int process_pidfd(struct proc *proc);
 
+/* proc_communicate; only if it will be called `again` is input that was not taken worth remembering. */
+int process_communicate(struct proc *proc, const void *input, size_t size, struct proc_output *output, int timeout_ms,
+                        bool again);
 void conversation_free(struct conversation *conversation);
 
 #endif

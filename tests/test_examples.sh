@@ -137,7 +137,9 @@ is "capture fails when the program does" 1 $status
 run capture sh -c 'kill -KILL $$'
 is_like "capture tells the signal that killed it" '*killed by SIGKILL*' "$(cat out)"
 run capture "$tmp/missing"
-is "capture tells why a program could not start" "capture: $tmp/missing: execve: No such file or directory" "$(cat err)"
+is_like "capture tells why a program could not start" "1 capture: $tmp/missing: *No such file or directory" "$status $(cat err)"
+run capture yes
+is_like "capture gives up on a program that writes without end" "1 capture: yes*" "$status $(cat err)"
 
 # ---- filter ----
 

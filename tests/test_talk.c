@@ -178,7 +178,7 @@ START_TEST(closing_twice_is_ebadf_and_closing_nothing_einval)
     }
     must_end(proc);
     for (int i = 0; i < 3; i++) {
-        proc = must_spawn_shell((struct proc_options){.channel = every_kind[i]}, "cat <&3");
+        proc = must_spawn_shell((struct proc_options){.channel = every_kind[i]}, "exec cat <&3");
         ck_assert_int_eq(proc_close(proc, PROC_CLOSE_READ), 0);
         ck_assert_int_eq(proc_close(proc, PROC_CLOSE_READ), -1);
         ck_assert_int_eq(errno, EBADF);
@@ -252,7 +252,7 @@ END_TEST
 
 START_TEST(a_program_finds_the_channel_at_3_or_on_its_streams)
 {
-    struct proc *proc = must_spawn_shell((struct proc_options){.channel = PROC_STREAM}, "cat <&3 >&3");
+    struct proc *proc = must_spawn_shell((struct proc_options){.channel = PROC_STREAM}, "exec cat <&3 >&3");
     ck_assert_int_eq(proc_write(proc, "three", 5), 5);
     proc_close(proc, PROC_CLOSE_WRITE);
     ck_assert_str_eq(read_all(proc), "three");
