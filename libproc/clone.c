@@ -2,7 +2,7 @@
  * the return address that the parent still needs. */
 #include "clone.h"
 
-#include "kernel.h"
+#include "signals.h"
 
 #include <sched.h>
 #include <signal.h>
@@ -102,27 +102,31 @@ static int leave_word(void *word)
     return 0;
 }
 
-bool clone_shares_memory(void)
+enum sharing { UNKNOWN, SHARED, COPIED };
+
+static enum sharing try_sharing(void)
 {
-    enum { UNKNOWN, SHARED, COPIED };
-    static _Atomic int answer = UNKNOWN; /* the same in every thread: a fact about where the program runs */
     struct clone_stack stack;
     volatile int word = 0;
-
-    if (answer != UNKNOWN)
-        return answer == SHARED;
     struct clone_request request = {.entry = leave_word, .argument = (void *)&word};
+    kernel_sigset mask = signals_block_all();
     long pid = clone_modern(&stack, &request);
+
     if (pid == -ENOSYS)
         pid = clone_classic(&stack, &request);
-    if (pid == -EAGAIN || pid == -ENOMEM)
-        return true; /* no process can be had now: the attempt that follows will say so */
-    if (pid < 0) { /* an emulator that cannot do it at all */
-        answer = COPIED;
-        return false;
-    }
+    signals_set_mask(mask);
+    if (pid < 0) /* no process can be had now; or an emulator cannot do it at all */
+        return pid == -EAGAIN || pid == -ENOMEM ? UNKNOWN : COPIED;
     while (raw(SYS_wait4, pid, NULL, __WALL, NULL) == -EINTR)
         ;
-    answer = word ? SHARED : COPIED;
-    return word;
+    return word ? SHARED : COPIED;
+}
+
+bool clone_shares_memory(void)
+{
+    static _Atomic enum sharing answer = UNKNOWN; /* the same in every thread: a fact about where the program runs */
+
+    if (answer == UNKNOWN)
+        answer = try_sharing();
+    return answer != COPIED; /* if unknown, the attempt that follows will say why */
 }

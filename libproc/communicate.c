@@ -1,9 +1,10 @@
 /* Feeding and draining a child at once, so that no amount of data in any direction blocks either side for ever. */
-#include "process_state.h"
+#include "communicate.h"
 
 #include "capture.h"
 #include "deadline.h"
 #include "kernel.h"
+#include "process_state.h"
 #include "transfer.h"
 
 #include <fcntl.h>
@@ -21,19 +22,6 @@
 
 /* How often a child without a pidfd is looked at. */
 #define LOOK_EVERY_MS 5
-
-/* What is left of the input between two calls. */
-struct conversation {
-    char *input;
-    size_t size;
-};
-
-void conversation_free(struct conversation *conversation)
-{
-    if (conversation)
-        free(conversation->input);
-    free(conversation);
-}
 
 struct stream {
     enum end end;
@@ -259,13 +247,12 @@ static int converse(struct exchange *exchange, struct deadline deadline)
 /* All input there is: what was left, and what is new. Returns memory to be freed, or NULL with *failed. */
 static char *join_input(struct exchange *exchange, const void *input, size_t size, bool *failed)
 {
-    struct conversation *conversation = exchange->proc->conversation;
-    size_t old = conversation->size;
-    char *left = conversation->input;
+    size_t old = exchange->proc->unsent_size;
+    char *left = exchange->proc->unsent;
 
     *failed = false;
-    conversation->input = NULL;
-    conversation->size = 0;
+    exchange->proc->unsent = NULL;
+    exchange->proc->unsent_size = 0;
     exchange->input = input;
     exchange->size = size;
     if (old == 0)
@@ -285,15 +272,15 @@ static char *join_input(struct exchange *exchange, const void *input, size_t siz
 
 static int keep_input(struct exchange *exchange)
 {
-    struct conversation *conversation = exchange->proc->conversation;
+    struct proc *proc = exchange->proc;
 
     if (exchange->size == 0)
         return 0;
-    conversation->input = malloc(exchange->size);
-    if (!conversation->input)
+    proc->unsent = malloc(exchange->size);
+    if (!proc->unsent)
         return -1;
-    memcpy(conversation->input, exchange->input, exchange->size);
-    conversation->size = exchange->size;
+    memcpy(proc->unsent, exchange->input, exchange->size);
+    proc->unsent_size = exchange->size;
     return 0;
 }
 
@@ -327,7 +314,7 @@ static int communicate(struct exchange *exchange, const void *input, size_t size
     return result;
 }
 
-int process_communicate(struct proc *proc, const void *input, size_t size, struct proc_output *output, int timeout_ms,
+int communicate_with(struct proc *proc, const void *input, size_t size, struct proc_output *output, int timeout_ms,
                         bool again)
 {
     struct exchange exchange = {.proc = proc, .output = output ? output : &exchange.dropped, .drops = !output};
@@ -336,9 +323,8 @@ int process_communicate(struct proc *proc, const void *input, size_t size, struc
         errno = EINVAL;
         return -1;
     }
-    bool first = !proc->conversation;
-    if (first && !(proc->conversation = calloc(1, sizeof *proc->conversation)))
-        return -1;
+    bool first = !proc->communicated;
+    proc->communicated = true;
     exchange.sink = (struct sink){.fd = proc->ends.fd[END_IN], .is_terminal = proc->has_pty};
     int result = open_output(&exchange, first || exchange.drops);
     if (result == 0)
@@ -350,7 +336,7 @@ int process_communicate(struct proc *proc, const void *input, size_t size, struc
 
 int proc_communicate(struct proc *proc, const void *input, size_t size, struct proc_output *output, int timeout_ms)
 {
-    return process_communicate(proc, input, size, output, timeout_ms, true);
+    return communicate_with(proc, input, size, output, timeout_ms, true);
 }
 
 void proc_output_free(struct proc_output *output)

@@ -237,11 +237,6 @@ int launch_plan(struct launch *launch, const struct proc_options *options)
     return 0;
 }
 
-int launch_run(struct launch *launch)
-{
-    return launch->options.main ? launch_forked(launch) : launch_program(launch);
-}
-
 void launch_release(struct launch *launch)
 {
     int saved = errno;
@@ -250,7 +245,7 @@ void launch_release(struct launch *launch)
     fd_map_release(&launch->map);
     search_release(&launch->search);
     free(launch->environment);
-    proc_free(launch->proc);
+    process_discard(launch->proc);
     if (errno != saved) /* a write for nothing would cost a page's copy after a fork */
         errno = saved;
 }

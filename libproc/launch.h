@@ -49,10 +49,7 @@ bool launch_has_set_up(const struct launch *launch);
 /* Renumbers one of the child's ends if something is to be mapped onto its number. */
 int launch_keep_clear(struct launch *launch, enum end end);
 
-/* Starts the child, in the way that suits it. -1 with errno and the step, and no child. */
-int launch_run(struct launch *launch);
-
-/* The ways: by clone in shared memory, or by fork. */
+/* Start the child: by clone in shared memory, or by fork. -1 with errno and the step, and no child. */
 int launch_program(struct launch *launch);
 int launch_forked(struct launch *launch);
 

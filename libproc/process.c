@@ -1,94 +1,13 @@
-/* A child as an object: from proc_spawn to proc_free, and what can be asked of it at any time. */
+/* What can be asked of a child at any time, and its end as an object. */
 #include "process_state.h"
 
 #include "kernel.h"
-#include "deadline.h"
-#include "launch.h"
-#include "options.h"
-#include "step.h"
 
 #include <proc.h>
-#include <stdlib.h>
-
-struct proc *process_new(const struct proc_options *options, pid_t owner)
-{
-    struct proc *proc = calloc(1, sizeof *proc);
-
-    if (!proc)
-        return NULL;
-    ends_enlist(&proc->ends);
-    proc->owner = owner;
-    proc->timeout_ms = -1;
-    proc->detached = options->flags & PROC_DETACH;
-    proc->has_pty = options_use_pty(options);
-    proc->leads_group = proc->has_pty || options->flags & (PROC_NEW_GROUP | PROC_NEW_SESSION);
-    if (options_use_channel(options))
-        proc->channel = options->channel == PROC_NO_CHANNEL ? PROC_STREAM : options->channel;
-    proc->started_ns = monotonic_ns();
-    return proc;
-}
-
-void process_started(struct proc *proc, pid_t pid, int pidfd)
-{
-    int above = fd_above_stdio(pidfd);
-
-    proc->pid = proc->exit.pid = pid;
-    if (above >= 0)
-        ends_set(&proc->ends, END_PIDFD, above);
-}
-
-/* Without a channel the child reads its standard input and writes its standard output, where those lead to the parent. */
-void process_become_self(struct proc *proc, int channel, const struct proc_options *options)
-{
-    bool reads = options->in.kind == PROC_STDIO_PIPE || options->in.kind == PROC_STDIO_PTY;
-    bool writes = options->out.kind == PROC_STDIO_PIPE || options->out.kind == PROC_STDIO_PTY;
-
-    ends_enlist(&proc->ends);
-    proc->ends.fd[END_CHANNEL] = channel;
-    proc->ends.fd[END_OUT] = reads ? 0 : -1;
-    proc->ends.fd[END_IN] = writes ? 1 : -1;
-    proc->is_self = true;
-    proc->has_pty = options->out.kind == PROC_STDIO_PTY;
-    proc->pid = proc->owner = (pid_t)raw(SYS_getpid);
-}
-
-struct proc *proc_spawn_sized(const struct proc_options *given, size_t size)
-{
-    struct proc_options options;
-    struct launch launch;
-    struct proc *proc = NULL;
-
-    if (options_copy(&options, given, size) < 0) {
-        step_failed("options");
-        return NULL;
-    }
-    if (launch_plan(&launch, &options) == 0 && launch_run(&launch) == 0) {
-        proc = launch.proc;
-        launch.proc = NULL;
-    }
-    launch_release(&launch);
-    return proc;
-}
 
 pid_t proc_pid(const struct proc *proc)
 {
     return proc->pid;
-}
-
-int process_pidfd(struct proc *proc)
-{
-    int *pidfd = &proc->ends.fd[END_PIDFD];
-
-    if (*pidfd >= 0)
-        return *pidfd;
-    if (proc->reaped) {
-        errno = ESRCH;
-        return -1;
-    }
-    int fd = fd_above_stdio((int)sys(SYS_pidfd_open, proc->pid, 0));
-    if (fd >= 0)
-        ends_set(&proc->ends, END_PIDFD, fd);
-    return fd;
 }
 
 static int not_for_self(const struct proc *proc)
@@ -151,9 +70,7 @@ void proc_free(struct proc *proc)
     int saved = errno;
     if (is_ours_and_runs(proc))
         proc_stop(proc, NULL, 0);
-    ends_delist(&proc->ends);
-    conversation_free(proc->conversation);
-    free(proc);
+    process_discard(proc);
     if (errno != saved) /* a write for nothing would cost a page's copy after a fork */
         errno = saved;
 }

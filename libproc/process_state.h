@@ -6,8 +6,6 @@
 
 #include <proc/process.h>
 
-struct conversation; /* what proc_communicate keeps between two calls */
-
 struct proc {
     struct ends ends; /* this side's; in the child's own view END_OUT is what it reads and END_IN what it writes */
     pid_t pid;
@@ -24,7 +22,9 @@ struct proc {
     int timeout_ms;
     int64_t started_ns;
     struct proc_exit exit;
-    struct conversation *conversation;
+    bool communicated; /* proc_communicate has been called */
+    char *unsent;      /* input that it could not feed in time */
+    size_t unsent_size;
 };
 
 struct proc *process_new(const struct proc_options *options, pid_t owner);
@@ -38,9 +38,7 @@ void process_become_self(struct proc *proc, int channel, const struct proc_optio
 /* The pidfd, opened now if it is not open yet; -1 with errno. */
 int process_pidfd(struct proc *proc);
 
-/* proc_communicate; only if it will be called `again` is input that was not taken worth remembering. */
-int process_communicate(struct proc *proc, const void *input, size_t size, struct proc_output *output, int timeout_ms,
-                        bool again);
-void conversation_free(struct conversation *conversation);
+/* Closes and frees what belongs to the object; the child is nobody's matter here. Accepts NULL. */
+void process_discard(struct proc *proc);
 
 #endif

@@ -148,10 +148,6 @@ int launch_program(struct launch *launch)
     if (fd_map_seal(&launch->map, -1) < 0)
         return step_failed("descriptors");
     kernel_sigset mask = signals_block_all();
-    if (!clone_shares_memory()) {
-        signals_set_mask(mask);
-        return launch_forked(launch);
-    }
     long pid = start_as(launch);
     signals_set_mask(mask);
     if (pid < 0) {

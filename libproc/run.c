@@ -1,6 +1,6 @@
 /* A program run to its end, and what it wrote. */
+#include "communicate.h"
 #include "options.h"
-#include "process_state.h"
 #include "step.h"
 
 #include <errno.h>
@@ -47,7 +47,7 @@ int proc_run_sized(const struct proc_options *given, size_t options_size, const 
     struct proc *proc = proc_spawn(&options);
     if (!proc)
         return -1;
-    int result = process_communicate(proc, input, size, output, timeout_ms, false);
+    int result = communicate_with(proc, input, size, output, timeout_ms, false);
     if (result == 0)
         proc_stop(proc, output ? &output->exit : NULL, STOP_GRACE_MS);
     proc_free(proc);

@@ -1,0 +1,75 @@
+/* The object that stands for a child: made before there is one, and told when there is. */
+#include "process_state.h"
+
+#include "deadline.h"
+#include "kernel.h"
+#include "options.h"
+
+#include <stdlib.h>
+
+struct proc *process_new(const struct proc_options *options, pid_t owner)
+{
+    struct proc *proc = calloc(1, sizeof *proc);
+
+    if (!proc)
+        return NULL;
+    ends_enlist(&proc->ends);
+    proc->owner = owner;
+    proc->timeout_ms = -1;
+    proc->detached = options->flags & PROC_DETACH;
+    proc->has_pty = options_use_pty(options);
+    proc->leads_group = proc->has_pty || options->flags & (PROC_NEW_GROUP | PROC_NEW_SESSION);
+    if (options_use_channel(options))
+        proc->channel = options->channel == PROC_NO_CHANNEL ? PROC_STREAM : options->channel;
+    proc->started_ns = monotonic_ns();
+    return proc;
+}
+
+void process_started(struct proc *proc, pid_t pid, int pidfd)
+{
+    int above = fd_above_stdio(pidfd);
+
+    proc->pid = proc->exit.pid = pid;
+    if (above >= 0)
+        ends_set(&proc->ends, END_PIDFD, above);
+}
+
+/* Without a channel the child reads its standard input and writes its standard output, where those lead to the parent. */
+void process_become_self(struct proc *proc, int channel, const struct proc_options *options)
+{
+    bool reads = options->in.kind == PROC_STDIO_PIPE || options->in.kind == PROC_STDIO_PTY;
+    bool writes = options->out.kind == PROC_STDIO_PIPE || options->out.kind == PROC_STDIO_PTY;
+
+    ends_enlist(&proc->ends);
+    proc->ends.fd[END_CHANNEL] = channel;
+    proc->ends.fd[END_OUT] = reads ? 0 : -1;
+    proc->ends.fd[END_IN] = writes ? 1 : -1;
+    proc->is_self = true;
+    proc->has_pty = options->out.kind == PROC_STDIO_PTY;
+    proc->pid = proc->owner = (pid_t)raw(SYS_getpid);
+}
+
+int process_pidfd(struct proc *proc)
+{
+    int *pidfd = &proc->ends.fd[END_PIDFD];
+
+    if (*pidfd >= 0)
+        return *pidfd;
+    if (proc->reaped) {
+        errno = ESRCH;
+        return -1;
+    }
+    int fd = fd_above_stdio((int)sys(SYS_pidfd_open, proc->pid, 0));
+    if (fd >= 0)
+        ends_set(&proc->ends, END_PIDFD, fd);
+    return fd;
+}
+
+void process_discard(struct proc *proc)
+{
+    if (!proc)
+        return;
+    ends_delist(&proc->ends);
+    free(proc->unsent);
+    free(proc);
+}
