@@ -57,7 +57,7 @@ static void take_over(struct launch *launch)
 
 void callback_live(struct launch *launch, void (*ready)(struct launch *launch))
 {
-    stdio_buffers_forget(launch->options.in.kind != PROC_STDIO_INHERIT);
+    stdio_buffers_forget(launch->options.in.kind != PROC_STDIO_INHERIT || fd_map_has_target(&launch->map, 0));
     if (child_set_up(launch) < 0)
         return;
     take_over(launch);

@@ -38,7 +38,7 @@ int proc_run_sized(const struct proc_options *given, size_t options_size, const 
     struct proc_options options;
 
     if (output)
-        *output = (struct proc_output){.limit = output->limit};
+        *output = (struct proc_output){.limit = output->limit, .exit = {.code = -1, .signal = -1}};
     if (timeout_ms < -1 || (size > 0 && !input))
         return invalid();
     if (options_copy(&options, given, options_size) < 0)

@@ -2,7 +2,7 @@
  *
  * Functions return 0 or a count on success and -1 with errno on failure; pointers are NULL with errno. A timeout_ms is
  * in milliseconds on the monotonic clock: -1 for ever, 0 for a try. EINTR never reaches the caller, and no function is a
- * cancellation point. Different objects may be used from different threads at once; one object, by one thread at a time. */
+ * cancellation point but proc_exec and proc_ids_of. Different objects may be used from different threads at once; one object, by one thread at a time. */
 #ifndef PROC_PROCESS_H
 #define PROC_PROCESS_H
 
@@ -217,7 +217,8 @@ int proc_set_timeout(struct proc *proc, int timeout_ms);
 int proc_close(struct proc *proc, int ends);
 
 /* Passes a descriptor over the channel. The sender keeps its own; the receiver owns what it got, which is close-on-exec and
- * above 2. proc_recv_fd: EPIPE at end-of-file, ENOMSG for a message that carries no descriptor. */
+ * above 2. proc_recv_fd: EPIPE at end-of-file, ENOMSG for a message that carries no descriptor,
+ * EMFILE when there is no room for it. */
 int proc_send_fd(struct proc *proc, int fd);
 int proc_recv_fd(struct proc *proc);
 
