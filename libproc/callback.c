@@ -62,7 +62,7 @@ void callback_live(struct launch *launch, void (*ready)(struct launch *launch))
         return;
     take_over(launch);
     ready(launch);
-    make_exit_like_return();
     signals_set_mask(0);
+    make_exit_like_return();
     leave(launch->options.main(launch->proc, launch->options.arg));
 }

@@ -63,12 +63,15 @@ static long map_descriptors(struct launch *launch)
     return fd_map_close_others(&launch->map);
 }
 
-/* The place is freed first, so that the file opens right there, or below and is moved: no number beyond is needed, which a
- * low limit may forbid. */
+/* Opened first, since the path may name the very stream that it replaces (/dev/stdout). Where no other number is free, the
+ * place is made so. */
 static long open_at(const struct redirect *redirect, int place)
 {
-    raw(SYS_close, place);
     long fd = raw(SYS_openat, AT_FDCWD, redirect->path, redirect->flags, 0666);
+    if (fd == -EMFILE) {
+        raw(SYS_close, place);
+        fd = raw(SYS_openat, AT_FDCWD, redirect->path, redirect->flags, 0666);
+    }
     if (fd < 0 || fd == place)
         return fd;
     long result = raw(SYS_dup3, fd, place, 0);
@@ -115,7 +118,8 @@ static long add_nice(struct launch *launch)
     long priority = raw(SYS_getpriority, PRIO_PROCESS, 0); /* the kernel answers 20 - nice: 1 to 40 */
     if (priority < 0)
         return priority;
-    return raw(SYS_setpriority, PRIO_PROCESS, 0, 20 - priority + launch->options.nice);
+    long nice = 20 - priority + launch->options.nice; /* the kernel takes an int, and keeps to its range */
+    return raw(SYS_setpriority, PRIO_PROCESS, 0, nice > 19 ? 19 : nice < -20 ? -20 : nice);
 }
 
 static long set_umask(struct launch *launch)

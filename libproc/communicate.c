@@ -5,6 +5,7 @@
 #include "deadline.h"
 #include "kernel.h"
 #include "process_state.h"
+#include "pty.h"
 #include "transfer.h"
 
 #include <fcntl.h>
@@ -58,12 +59,19 @@ static void enlarge_pipe(int fd, bool *large)
 static void end_input(struct exchange *exchange)
 {
     exchange->size = 0;
-    if (fd_of(exchange, END_IN) >= 0)
-        proc_close(exchange->proc, PROC_CLOSE_IN);
+    if (fd_of(exchange, END_IN) < 0)
+        return;
+    if (exchange->proc->has_pty)
+        pty_send_eof(fd_of(exchange, END_IN), exchange->proc->line_open, deadline_in(0));
+    ends_close(&exchange->proc->ends, END_IN);
 }
 
 static int feed(struct exchange *exchange)
 {
+    if (exchange->size == 0) { /* a terminal has room again for its end-of-file character */
+        end_input(exchange);
+        return 0;
+    }
     if (exchange->size > USUAL_PIPE)
         enlarge_pipe(exchange->sink.fd, &exchange->large);
     /* Once: to try for more, until the pipe is full, would only keep the child from the pipe's lock. */
@@ -77,7 +85,8 @@ static int feed(struct exchange *exchange)
         exchange->input += result;
         exchange->size -= (size_t)result;
     }
-    if (exchange->size == 0 || result == -EPIPE) /* all is said, or the child has read what it wanted */
+    bool said = exchange->size == 0 && !exchange->proc->has_pty;
+    if (said || result == -EPIPE) /* all, or as much as the child wanted to read */
         end_input(exchange);
     return 0;
 }
@@ -93,9 +102,11 @@ static size_t allowed(const struct exchange *exchange, size_t room)
 {
     size_t limit = exchange->output->limit;
 
-    if (limit == 0 || room <= limit - total(exchange))
+    size_t left = limit > total(exchange) ? limit - total(exchange) : 0;
+
+    if (limit == 0 || room <= left)
         return room;
-    return limit - total(exchange) + 1; /* one more than that tells that there is too much */
+    return left + 1; /* one more than that tells that there is too much */
 }
 
 static int too_much(struct exchange *exchange, struct stream *stream)
@@ -172,7 +183,7 @@ static unsigned watch(struct exchange *exchange, struct pollfd fds[4])
 {
     unsigned count = 0;
 
-    if (fd_of(exchange, END_IN) >= 0 && exchange->size > 0)
+    if (fd_of(exchange, END_IN) >= 0)
         fds[count++] = (struct pollfd){.fd = fd_of(exchange, END_IN), .events = POLLOUT};
     for (int i = 0; i < 2; i++)
         if (fd_of(exchange, exchange->streams[i].end) >= 0)

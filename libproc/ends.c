@@ -165,11 +165,26 @@ int ends_lift(struct ends *ends, enum end end, int above)
 
 int ends_fork(void)
 {
-    pthread_mutex_lock(&lock);
     long refusal = kernel_refusal(SYS_clone, NULL);
-    int pid = refusal < 0 ? (int)kernel_result(refusal) : fork();
-    pthread_mutex_unlock(&lock); /* in the child too: it is a copy of the thread that holds it */
-    return pid;
+
+    return refusal < 0 ? (int)kernel_result(refusal) : fork();
+}
+
+static void lock_for_fork(void)
+{
+    pthread_mutex_lock(&lock);
+}
+
+static void unlock_after_fork(void)
+{
+    pthread_mutex_unlock(&lock);
+}
+
+/* Every fork of the program's takes the lock, and finds it free in the child. Registered first, we lock last and unlock
+ * first: the program's own handlers never run with our lock held. */
+__attribute__((constructor)) static void stand_by_at_forks(void)
+{
+    pthread_atfork(lock_for_fork, unlock_after_fork, unlock_after_fork);
 }
 
 void ends_close_inherited(bool (*keep)(const void *context, int fd), const void *context)
@@ -180,8 +195,8 @@ void ends_close_inherited(bool (*keep)(const void *context, int fd), const void 
         first = ends->next;
         ends->previous = ends->next = NULL;
         for (int end = 0; end < ENDS; end++) {
-            if (!keep(context, ends->fd[end]))
-                close_locked(ends, end);
+            if (ends->fd[end] > 2 && !keep(context, ends->fd[end])) /* its own standard streams are a child's `self` */
+                raw(SYS_close, ends->fd[end]);
             ends->fd[end] = -1;
         }
     }

@@ -74,6 +74,13 @@ int fd_map_add(struct fd_map *map, int from, int to)
     return 0;
 }
 
+void fd_map_renumber(struct fd_map *map, int from, int now)
+{
+    for (size_t i = 0; i < map->count; i++)
+        if (map->moves[i].from == from)
+            map->moves[i].from = map->moves[i].at = now;
+}
+
 static int rising(const void *one, const void *other)
 {
     int a = *(const int *)one, b = *(const int *)other;

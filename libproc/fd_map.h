@@ -23,6 +23,7 @@ struct fd_map {
 
 void fd_map_init(struct fd_map *map);
 int fd_map_add(struct fd_map *map, int from, int to); /* EINVAL: the place is taken */
+void fd_map_renumber(struct fd_map *map, int from, int now); /* a source that has moved in the parent */
 bool fd_map_has_target(const struct fd_map *map, int fd);
 int fd_map_above(const struct fd_map *map); /* the first number above 2 and above every target */
 

@@ -5,7 +5,6 @@
 #include "callback.h"
 #include "child.h"
 #include "deadline.h"
-#include "dumpable.h"
 #include "gate.h"
 #include "step.h"
 #include "stdio_buffers.h"
@@ -135,10 +134,8 @@ static long fork_child(struct launch *launch)
 {
     kernel_sigset mask = signals_block_all();
 
-    dumpable_lock();
     long pid = ends_fork();
     int failure = errno;
-    dumpable_unlock();
     if (pid == 0 && launch->options.flags & PROC_DETACH)
         become_parent_of_detached(launch);
     if (pid == 0)

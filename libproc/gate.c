@@ -30,7 +30,10 @@ kernel_sigset gate_pass(void)
     kernel_sigset gate = KERNEL_SIGNAL_BIT(GATE_SIGNAL), inherited;
     siginfo_t info = {.si_code = SI_USER};
 
-    long result = raw(SYS_rt_sigtimedwait, &gate, &info, &(struct timespec){.tv_sec = LONGEST_WAIT_S}, sizeof gate);
+    long result;
+    do /* stopping and continuing interrupts it, though all signals are blocked */
+        result = raw(SYS_rt_sigtimedwait, &gate, &info, &(struct timespec){.tv_sec = LONGEST_WAIT_S}, sizeof gate);
+    while (result == -EINTR);
     if (result != GATE_SIGNAL || info.si_code != SI_QUEUE)
         return signals_not_for_children();
     memcpy(&inherited, &info.si_value, sizeof inherited);

@@ -15,9 +15,15 @@
 
 int launch_keep_clear(struct launch *launch, enum end end)
 {
-    if (!fd_map_has_target(&launch->map, launch->ends.fd[end]))
+    int old = launch->ends.fd[end];
+
+    if (!fd_map_has_target(&launch->map, old))
         return 0;
-    return ends_lift(&launch->ends, end, fd_map_above(&launch->map)) < 0 ? -1 : 0;
+    int lifted = ends_lift(&launch->ends, end, fd_map_above(&launch->map));
+    if (lifted < 0)
+        return -1;
+    fd_map_renumber(&launch->map, old, lifted); /* a standard stream may be the same socket */
+    return 0;
 }
 
 static int make_channel(struct launch *launch)

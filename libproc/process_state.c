@@ -6,6 +6,11 @@
 #include "options.h"
 
 #include <stdlib.h>
+#include <sys/wait.h>
+
+#ifndef P_PIDFD
+#define P_PIDFD 3
+#endif
 
 struct proc *process_new(const struct proc_options *options, pid_t owner)
 {
@@ -49,6 +54,14 @@ void process_become_self(struct proc *proc, int channel, const struct proc_optio
     proc->pid = proc->owner = (pid_t)raw(SYS_getpid);
 }
 
+/* Other code may have reaped ours, and the number be a stranger's by now. */
+static bool is_child(int pidfd)
+{
+    siginfo_t info;
+
+    return raw(SYS_waitid, P_PIDFD, pidfd, &info, WEXITED | WNOHANG | WNOWAIT | __WALL, NULL) >= 0;
+}
+
 int process_pidfd(struct proc *proc)
 {
     int *pidfd = &proc->ends.fd[END_PIDFD];
@@ -60,8 +73,14 @@ int process_pidfd(struct proc *proc)
         return -1;
     }
     int fd = fd_above_stdio((int)sys(SYS_pidfd_open, proc->pid, 0));
-    if (fd >= 0)
-        ends_set(&proc->ends, END_PIDFD, fd);
+    if (fd < 0)
+        return -1;
+    if (!proc->detached && !is_child(fd)) {
+        raw(SYS_close, fd);
+        errno = ESRCH;
+        return -1;
+    }
+    ends_set(&proc->ends, END_PIDFD, fd);
     return fd;
 }
 

@@ -20,7 +20,7 @@ struct proc {
     bool reading_closed, writing_closed; /* halves of the channel */
     bool line_open;                      /* the last thing written to the terminal did not end a line */
     int timeout_ms;
-    int64_t started_ns;
+    int64_t started_ns, ended_ns; /* ended: as first seen; 0: not yet */
     struct proc_exit exit;
     bool communicated; /* proc_communicate has been called */
     char *unsent;      /* input that it could not feed in time */

@@ -120,11 +120,13 @@ static long start(struct launch *launch)
 
 static long start_near_or_far(struct launch *launch)
 {
-    long pid = start(launch);
+    static _Atomic bool cannot_fetch; /* a sandbox forbids it: once is enough to find out */
 
+    launch->map.far_by_copy = cannot_fetch;
+    long pid = start(launch);
     if (pid != FD_MAP_TOO_FAR)
         return pid;
-    launch->map.far_by_copy = true; /* what lies far above cannot be fetched here: copy the table up to there */
+    cannot_fetch = launch->map.far_by_copy = true; /* what lies far above: copy the table up to there */
     return start(launch);
 }
 
@@ -132,9 +134,9 @@ static long start_as(struct launch *launch)
 {
     if (!launch->options.ids)
         return start_near_or_far(launch);
-    int dumpable = dumpable_hold();
+    dumpable_hold();
     long pid = start_near_or_far(launch);
-    dumpable_restore(dumpable);
+    dumpable_restore();
     return pid;
 }
 

@@ -1,7 +1,6 @@
 /* Pseudo-terminals by the kernel's calls: no name in /dev/pts is looked up, so no mount can mislead us. */
 #include "pty.h"
 
-#include "deadline.h"
 #include "kernel.h"
 
 #include <fcntl.h>
@@ -30,7 +29,7 @@ int pty_make(int pair[2], int unused)
     return -1;
 }
 
-void pty_send_eof(int master, int line_open)
+void pty_send_eof(int master, int line_open, struct deadline deadline)
 {
     struct termios settings;
     struct pollfd room = {.fd = master, .events = POLLOUT};
@@ -38,6 +37,6 @@ void pty_send_eof(int master, int line_open)
     if (tcgetattr(master, &settings) < 0 || !(settings.c_lflag & ICANON))
         return;
     for (int times = line_open ? 2 : 1; times > 0; times--)
-        if (deadline_poll(deadline_in(0), &room, 1) == 1 && room.revents & POLLOUT)
+        if (deadline_poll(deadline, &room, 1) == 1 && room.revents & POLLOUT)
             raw(SYS_write, master, &settings.c_cc[VEOF], 1);
 }

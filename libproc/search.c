@@ -79,7 +79,7 @@ int search_plan(struct search *search, const char *name, char *const *environmen
     }
     bool relative = searched ? has_relative_place(search->places) : name[0] != '/';
     if (moves && relative && !(search->directory = working_directory())) {
-        if (!searched || errno != ENOENT)
+        if (!searched || errno == ENOMEM)
             return -1;
         search->absolute_only = true;
     }

@@ -91,7 +91,7 @@ static long try_write(struct attempt *attempt, bool block)
     return transfer_write(&attempt->sink, attempt->buf, attempt->size, block);
 }
 
-/* A stream takes the data in pieces; what went before a failure is what counts. */
+/* A stream takes the data in pieces; what went before the time ran out is what counts. */
 static long write_pieces(struct attempt *attempt, struct deadline deadline)
 {
     size_t whole = attempt->size;
@@ -178,7 +178,7 @@ static bool all_open(const struct proc *proc, int ends)
 static void close_in(struct proc *proc)
 {
     if (proc->has_pty && !proc->is_self)
-        pty_send_eof(proc->ends.fd[END_IN], proc->line_open);
+        pty_send_eof(proc->ends.fd[END_IN], proc->line_open, deadline_in(proc->timeout_ms));
     ends_close(&proc->ends, END_IN);
 }
 

@@ -27,13 +27,22 @@ static int invalid(void)
 
 /* ---- how it ended ---- */
 
+/* Passes the answer on, and notes the time of the first one that says so. */
+static int seen_ended(struct proc *proc, int ended)
+{
+    if (ended == 1 && proc->ended_ns == 0)
+        proc->ended_ns = monotonic_ns();
+    return ended;
+}
+
 static void record_end(struct proc *proc, int code, int signo, bool core_dumped)
 {
     proc->reaped = true;
     proc->exit.code = code;
     proc->exit.signal = signo;
     proc->exit.core_dumped = core_dumped;
-    proc->exit.elapsed_ns = monotonic_ns() - proc->started_ns;
+    seen_ended(proc, 1);
+    proc->exit.elapsed_ns = proc->ended_ns - proc->started_ns;
     if (!proc->pidfd_asked_for && !proc->leads_group) /* a group's pidfd still serves to signal the rest of it */
         ends_close(&proc->ends, END_PIDFD);
 }
@@ -89,7 +98,7 @@ static int reap_own(struct proc *proc, int options)
 }
 
 /* Without reaping. A detached child is not ours to ask waitid about, so it needs a pidfd. */
-static int has_ended(struct proc *proc)
+static int look_for_end(struct proc *proc)
 {
     siginfo_t info;
     int pidfd = proc->detached ? process_pidfd(proc) : proc->ends.fd[END_PIDFD];
@@ -104,8 +113,13 @@ static int has_ended(struct proc *proc)
     return ended < 0 && errno == ECHILD ? 1 : ended;
 }
 
+static int has_ended(struct proc *proc)
+{
+    return seen_ended(proc, look_for_end(proc));
+}
+
 /* Waits without reaping: 1 when it has ended, 0 when the time ran out, -1. */
-static int wait_for_end(struct proc *proc, struct deadline deadline)
+static int await_end(struct proc *proc, struct deadline deadline)
 {
     siginfo_t info;
 
@@ -126,6 +140,11 @@ static int wait_for_end(struct proc *proc, struct deadline deadline)
             return 0;
         deadline_poll(deadline_in(LOOK_EVERY_MS), NULL, 0);
     }
+}
+
+static int wait_for_end(struct proc *proc, struct deadline deadline)
+{
+    return seen_ended(proc, await_end(proc, deadline));
 }
 
 static int reap_in_time(struct proc *proc, int timeout_ms)
@@ -180,7 +199,12 @@ int proc_kill(struct proc *proc, int signo)
         return (int)kernel_result(pidfd_kill(pidfd, signo));
     if (errno == ESRCH || proc->detached)
         return -1;
-    return (int)sys(SYS_kill, proc->pid, signo); /* no descriptor left: its number is its own until we reap it */
+    siginfo_t info;
+    if (wait_id(proc, &info, WNOHANG | WNOWAIT, NULL) < 0) { /* no descriptor left, and other code has reaped it */
+        errno = ESRCH;
+        return -1;
+    }
+    return (int)sys(SYS_kill, proc->pid, signo);
 }
 
 /* By the group's number: right only as long as its leader is there, dead or alive, to hold that number. */

@@ -239,6 +239,7 @@ START_TEST(bad_arguments_are_einval)
     options = (struct proc_options){.argv = (const char *[]){"/nonexistent", NULL}};
     ck_assert_int_eq(proc_run(&options, NULL, 0, &output, -1), -1);
     ck_assert_int_eq(errno, ENOENT);
+    ck_assert(!proc_exit_ok(&output.exit));
     ck_assert_str_eq(proc_spawn_step(), "execve");
     proc_output_free(&output);
 }
@@ -309,6 +310,40 @@ START_TEST(an_exit_that_has_not_come_yet_is_not_ok)
 }
 END_TEST
 
+/* However full the terminal is when all is said, its end-of-file character follows. */
+START_TEST(a_terminal_that_is_full_gets_its_end_of_file)
+{
+    char *data = malloc(70000);
+
+    memset(data, '\n', 70000);
+    for (size_t size = 19450; size < 19462; size++) {
+        struct proc_output output = {0};
+        struct proc_options options = {.argv = SHELL("stty raw -echo icanon; cat > /dev/null"), .in = PROC_PTY};
+
+        ck_assert_int_eq(proc_run(&options, data, size, &output, 20000), 1);
+        ck_assert(proc_exit_ok(&output.exit));
+        proc_output_free(&output);
+    }
+    free(data);
+}
+END_TEST
+
+START_TEST(a_smaller_limit_on_the_next_call_is_efbig)
+{
+    struct proc_output output = {0};
+    struct proc_options options = {.out = PROC_PIPE, .in = PROC_PIPE};
+    struct proc *proc = must_spawn_shell(options, "echo 123456789; read x; echo more");
+
+    while (output.out_size < 10)
+        ck_assert_int_eq(proc_communicate(proc, "", 0, &output, 0) < 0, 0);
+    output.limit = 5;
+    int result = proc_communicate(proc, NULL, 0, &output, 20000);
+    ck_assert_msg(result == 1 || (result == -1 && errno == EFBIG), "%d", result);
+    proc_output_free(&output);
+    proc_free(proc);
+}
+END_TEST
+
 static int shout(struct proc *self, void *unused)
 {
     char text[16];
@@ -370,6 +405,8 @@ Suite *suite_make(void)
     tcase_add_test(tcase, bad_arguments_are_einval);
     tcase_add_test(tcase, communicate_after_the_end_tells_it_again);
     tcase_add_test(tcase, a_terminal_is_communicated_with_to_its_end);
+    tcase_add_test(tcase, a_terminal_that_is_full_gets_its_end_of_file);
+    tcase_add_test(tcase, a_smaller_limit_on_the_next_call_is_efbig);
     tcase_add_test(tcase, run_leaves_a_stream_alone_that_fds_maps);
     tcase_add_test(tcase, an_exit_that_has_not_come_yet_is_not_ok);
     tcase_add_test(tcase, callback_children_are_run_in_the_same_way);

@@ -393,6 +393,62 @@ START_TEST(an_inherited_object_can_be_freed_without_harm_to_the_sibling)
 }
 END_TEST
 
+static int have_standard_streams(struct proc *self, void *unused)
+{
+    (void)self, (void)unused;
+    return fcntl(0, F_GETFD) >= 0 && fcntl(1, F_GETFD) >= 0 ? 0 : 1;
+}
+
+static int spawn_callbacks(struct proc *self, void *file)
+{
+    struct proc_options inherits = {.main = have_standard_streams};
+    struct proc_options redirected = {.main = have_standard_streams, .in = PROC_NULL, .out = PROC_WRITE(file)};
+    int status = 0;
+
+    (void)self;
+    for (int i = 0; i < 2; i++) {
+        struct proc_exit exit = {.code = -2};
+        struct proc *proc = proc_spawn(i ? &redirected : &inherits);
+
+        if (!proc || proc_wait(proc, &exit, -1) != 1)
+            return 10;
+        status |= exit.code << i;
+        proc_free(proc);
+    }
+    return status;
+}
+
+START_TEST(a_callback_childs_own_children_have_standard_streams)
+{
+    const char *file = temporary("out");
+    struct proc *proc = must_spawn((struct proc_options){
+        .main = spawn_callbacks, .arg = (char *)file, .in = PROC_PIPE, .out = PROC_PIPE});
+
+    ck_assert_int_eq(must_end(proc).code, 0);
+}
+END_TEST
+
+static int read_word(struct proc *self, void *unused)
+{
+    char text[8];
+
+    (void)self, (void)unused;
+    return read(0, text, sizeof text) == 5 && memcmp(text, "hello", 5) == 0 ? 0 : 1;
+}
+
+/* The channel's own number, whichever it is, is among the targets. */
+START_TEST(a_channel_that_is_a_stream_gets_out_of_the_way_too)
+{
+    struct proc_fd fds[30];
+
+    for (int i = 0; i < 30; i++)
+        fds[i] = (struct proc_fd){.parent = 2, .child = 3 + i};
+    struct proc *proc = must_spawn((struct proc_options){.main = read_word, .in = PROC_CHANNEL, .fds = fds, .nfds = 30});
+    ck_assert_int_eq(proc_write(proc, "hello", 5), 5);
+    ck_assert_int_eq(must_end(proc).code, 0);
+}
+END_TEST
+
 /* ---- other threads ---- */
 
 static _Atomic bool stop_opening;
@@ -457,6 +513,71 @@ START_TEST(a_fork_at_any_moment_takes_no_end_of_a_spawn_in_progress)
 }
 END_TEST
 
+/* fork() by the program itself, while another thread spawns: the child may free what it has inherited. */
+START_TEST(a_plain_fork_at_any_moment_leaves_no_lock_behind)
+{
+    pthread_t thread;
+    struct proc *mine = must_spawn((struct proc_options){.argv = SHELL("read x"), .in = PROC_PIPE});
+
+    ck_assert_int_eq(pthread_create(&thread, NULL, spawn_pipes, NULL), 0);
+    for (int i = 0; i < 100; i++) {
+        pid_t pid = fork();
+        int status = -1;
+
+        if (pid == 0) {
+            alarm(30); /* a lock that nobody holds any more would be waited for until then */
+            proc_free(mine);
+            _exit(0);
+        }
+        ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+        ck_assert_int_eq(status, 0);
+    }
+    pthread_join(thread, NULL);
+    ck_assert(proc_running(mine));
+    proc_free(mine);
+}
+END_TEST
+
+static pthread_mutex_t programs_lock = PTHREAD_MUTEX_INITIALIZER;
+static _Atomic bool handlers_lock; /* the handlers stay registered: they do their work in one test only */
+
+static void take_programs_lock(void)
+{
+    if (handlers_lock)
+        pthread_mutex_lock(&programs_lock);
+}
+
+static void give_programs_lock(void)
+{
+    if (handlers_lock)
+        pthread_mutex_unlock(&programs_lock);
+}
+
+static void *spawn_under_a_lock(void *unused)
+{
+    (void)unused;
+    for (int i = 0; i < 60; i++) {
+        pthread_mutex_lock(&programs_lock);
+        must_end(must_spawn((struct proc_options){.argv = SHELL(":"), .in = PROC_PIPE}));
+        pthread_mutex_unlock(&programs_lock);
+    }
+    return NULL;
+}
+
+START_TEST(the_programs_own_fork_handlers_may_take_its_locks)
+{
+    pthread_t thread;
+
+    ck_assert_int_eq(pthread_atfork(take_programs_lock, give_programs_lock, give_programs_lock), 0);
+    handlers_lock = true;
+    ck_assert_int_eq(pthread_create(&thread, NULL, spawn_under_a_lock, NULL), 0);
+    for (int i = 0; i < 60; i++)
+        ck_assert_int_eq(must_end(must_spawn((struct proc_options){.main = have_standard_streams})).code, 0);
+    pthread_join(thread, NULL);
+    handlers_lock = false;
+}
+END_TEST
+
 /* ---- many open ---- */
 
 START_TEST(with_thousands_open_the_child_has_its_own_and_the_parent_keeps_all)
@@ -507,7 +628,11 @@ Suite *suite_make(void)
     tcase_add_test(tcase, a_callback_child_closes_the_parents_ends_of_all_children);
     tcase_add_test(tcase, a_parents_end_that_is_named_is_passed_on);
     tcase_add_test(tcase, an_inherited_object_can_be_freed_without_harm_to_the_sibling);
+    tcase_add_test(tcase, a_callback_childs_own_children_have_standard_streams);
+    tcase_add_test(tcase, a_channel_that_is_a_stream_gets_out_of_the_way_too);
     tcase = tcase_checked(suite, "threads");
+    tcase_add_test(tcase, a_plain_fork_at_any_moment_leaves_no_lock_behind);
+    tcase_add_test(tcase, the_programs_own_fork_handlers_may_take_its_locks);
     tcase_add_test(tcase, descriptors_that_other_threads_open_meanwhile_leak_into_no_child);
     tcase_add_test(tcase, a_fork_at_any_moment_takes_no_end_of_a_spawn_in_progress);
     tcase = tcase_checked(suite, "many open");

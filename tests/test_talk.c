@@ -80,6 +80,19 @@ START_TEST(redirect_files_are_made_with_the_callers_umask)
 }
 END_TEST
 
+START_TEST(a_redirect_may_name_the_stream_that_it_replaces)
+{
+    const char *file = temporary("same");
+    int fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0600), saved = dup(1);
+
+    ck_assert_int_eq(dup2(fd, 1), 1);
+    must_end(must_spawn_shell((struct proc_options){.out = PROC_APPEND("/dev/stdout")}, "echo there"));
+    ck_assert_int_eq(dup2(saved, 1), 1);
+    close(saved), close(fd);
+    ck_assert_str_eq(contents_of(file), "there\n");
+}
+END_TEST
+
 START_TEST(null_is_empty_and_swallows)
 {
     struct proc_options options = {.in = PROC_NULL, .out = PROC_PIPE, .err = PROC_NULL};
@@ -780,6 +793,7 @@ Suite *suite_make(void)
     tcase_add_test(tcase, pipes_connect_all_three_streams);
     tcase_add_test(tcase, files_are_read_truncated_and_appended_to);
     tcase_add_test(tcase, redirect_files_are_made_with_the_callers_umask);
+    tcase_add_test(tcase, a_redirect_may_name_the_stream_that_it_replaces);
     tcase_add_test(tcase, null_is_empty_and_swallows);
     tcase_add_test(tcase, err_goes_wherever_out_goes);
     tcase_add_test(tcase, a_descriptor_of_the_callers_is_lent);

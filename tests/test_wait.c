@@ -225,6 +225,21 @@ START_TEST(interruptions_never_reach_the_caller)
 }
 END_TEST
 
+START_TEST(elapsed_runs_to_the_first_look)
+{
+    struct proc_exit exit;
+    struct proc *proc = must_spawn_shell((struct proc_options){0}, ":");
+
+    await_zombie(proc);
+    ck_assert(!proc_running(proc));
+    usleep(300000); /* time is what this is about */
+    ck_assert_int_eq(proc_wait(proc, &exit, -1), 1);
+    if (!runs_instrumented())
+        ck_assert_int_lt(exit.elapsed_ns, 300000000);
+    proc_free(proc);
+}
+END_TEST
+
 /* ---- other code that reaps ---- */
 
 static _Atomic bool stop_stealing;
@@ -573,6 +588,7 @@ Suite *suite_make(void)
     tcase_add_test(tcase, after_the_reap_the_pidfd_is_gone_and_signals_go_nowhere);
     tcase_add_test(tcase, a_bad_signal_or_a_group_that_is_not_its_own_is_einval);
     tcase_add_test(tcase, an_exit_is_told_in_words);
+    tcase_add_test(tcase, elapsed_runs_to_the_first_look);
     tcase_add_test(tcase, interruptions_never_reach_the_caller);
     tcase = tcase_checked(suite, "reaped by others");
     tcase_add_test(tcase, a_child_that_other_code_reaps_is_reported_with_its_status_where_the_kernel_can_tell);

@@ -2,7 +2,8 @@
  *
  * Functions return 0 or a count on success and -1 with errno on failure; pointers are NULL with errno. A timeout_ms is
  * in milliseconds on the monotonic clock: -1 for ever, 0 for a try. EINTR never reaches the caller, and no function is a
- * cancellation point but proc_exec and proc_ids_of. Different objects may be used from different threads at once; one object, by one thread at a time. */
+ * cancellation point but proc_exec and proc_ids_of. Different objects may be used from different threads at once; one
+ * object, by one thread at a time. */
 #ifndef PROC_PROCESS_H
 #define PROC_PROCESS_H
 
