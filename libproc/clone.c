@@ -96,6 +96,12 @@ long clone_classic(struct clone_stack *stack, const struct clone_request *reques
     return result;
 }
 
+void clone_reap(long pid)
+{
+    while (raw(SYS_wait4, pid, NULL, __WALL, NULL) == -EINTR)
+        ;
+}
+
 static int leave_word(void *word)
 {
     *(volatile int *)word = 1;
@@ -117,8 +123,7 @@ static enum sharing try_sharing(void)
     signals_set_mask(mask);
     if (pid < 0) /* no process can be had now; or an emulator cannot do it at all */
         return pid == -EAGAIN || pid == -ENOMEM ? UNKNOWN : COPIED;
-    while (raw(SYS_wait4, pid, NULL, __WALL, NULL) == -EINTR)
-        ;
+    clone_reap(pid);
     return word ? SHARED : COPIED;
 }
 

@@ -34,6 +34,9 @@ struct clone_request {
 /* Whether such a child really shares our memory: not under valgrind, qemu-user or WSL1. Tried once. */
 bool clone_shares_memory(void);
 
+/* Reaps a child that is about to end, whatever its exit signal. */
+void clone_reap(long pid);
+
 /* Both run entry(argument) in the child, whose return value is its exit status, and return its pid when it has become a
  * program or ended; -errno on failure. The caller has blocked all signals. clone_modern also clears the caught signals;
  * -ENOSYS where the kernel or a sandbox refuses it. */

@@ -18,9 +18,6 @@
 #define USUAL_PIPE ((size_t)64 << 10)
 #define LARGE_PIPE ((size_t)1 << 20)
 
-/* Between SIGTERM and SIGKILL for a child that wrote too much. */
-#define STOP_GRACE_MS 1000
-
 /* How often a child without a pidfd is looked at. */
 #define LOOK_EVERY_MS 5
 
@@ -113,7 +110,7 @@ static int too_much(struct exchange *exchange, struct stream *stream)
 {
     *stream->capture.size -= 1;
     (*stream->capture.data)[*stream->capture.size] = '\0';
-    proc_stop(exchange->proc, &exchange->output->exit, STOP_GRACE_MS);
+    proc_stop(exchange->proc, &exchange->output->exit, COMMUNICATE_GRACE_MS);
     errno = EFBIG;
     return -1;
 }

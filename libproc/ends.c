@@ -61,13 +61,6 @@ static void close_all_locked(struct ends *ends)
         close_locked(ends, end);
 }
 
-void ends_close_all(struct ends *ends)
-{
-    pthread_mutex_lock(&lock);
-    close_all_locked(ends);
-    pthread_mutex_unlock(&lock);
-}
-
 void ends_delist(struct ends *ends)
 {
     pthread_mutex_lock(&lock);

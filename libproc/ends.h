@@ -19,7 +19,6 @@ struct ends {
 
 void ends_enlist(struct ends *ends);
 void ends_close(struct ends *ends, enum end end);
-void ends_close_all(struct ends *ends);
 void ends_delist(struct ends *ends); /* closes them all */
 
 void ends_set(struct ends *ends, enum end end, int fd);

@@ -4,6 +4,7 @@
  * said, and no pair is made, where there is none. A detached child is forked by a process in between, which ends at once. */
 #include "callback.h"
 #include "child.h"
+#include "clone.h"
 #include "deadline.h"
 #include "gate.h"
 #include "step.h"
@@ -11,7 +12,6 @@
 
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 
 static bool reports(const struct launch *launch)
 {
@@ -92,18 +92,12 @@ static void take_hold(struct launch *launch, long pid)
     gate_open((pid_t)pid);
 }
 
-static void reap(long pid)
-{
-    while (raw(SYS_wait4, pid, NULL, __WALL, NULL) == -EINTR)
-        ;
-}
-
 static long hear_of_detached(struct launch *launch, long middle)
 {
     bool heard = hear(launch);
     long pid = launch->report.pid;
 
-    reap(middle);
+    clone_reap(middle);
     if (!heard)
         return -ECHILD;
     if (launch->report.error)
@@ -124,7 +118,7 @@ static long hear_of_child(struct launch *launch, long pid)
     if (pid < 0 || !reports(launch) || !hear(launch) || launch->report.error == 0)
         return pid;
     if (!detached)
-        reap(pid);
+        clone_reap(pid);
     if (launch->pidfd >= 0)
         raw(SYS_close, launch->pidfd);
     return -launch->report.error;

@@ -9,7 +9,6 @@
 
 #include <sched.h>
 #include <signal.h>
-#include <sys/wait.h>
 
 static int run_program(void *argument)
 {
@@ -58,18 +57,12 @@ static long clone_with_pidfd(struct launch *launch, struct clone_stack *stack)
     return pid;
 }
 
-static void reap(long pid)
-{
-    while (raw(SYS_wait4, pid, NULL, __WALL, NULL) == -EINTR)
-        ;
-}
-
 /* Takes the failure that the child left, and the child with it. */
 static long child_or_failure(struct launch *launch, long pid)
 {
     if (pid < 0 || launch->report.error == 0)
         return pid;
-    reap(pid);
+    clone_reap(pid);
     if (launch->pidfd >= 0)
         raw(SYS_close, launch->pidfd);
     launch->pidfd = -1;
@@ -103,7 +96,7 @@ static long clone_detached(struct launch *launch, struct clone_stack *stack)
         pid = clone_classic(&outer, &request);
     if (pid < 0)
         return pid;
-    reap(pid);
+    clone_reap(pid);
     return detour.pid;
 }
 

@@ -5,9 +5,6 @@
 
 #include <errno.h>
 
-/* Between SIGTERM and SIGKILL for a child whose time has run out. */
-#define STOP_GRACE_MS 1000
-
 static bool is_mapped(const struct proc_options *options, int stream)
 {
     for (size_t i = 0; i < options->nfds; i++)
@@ -49,7 +46,7 @@ int proc_run_sized(const struct proc_options *given, size_t options_size, const 
         return -1;
     int result = communicate_with(proc, input, size, output, timeout_ms, false);
     if (result == 0)
-        proc_stop(proc, output ? &output->exit : NULL, STOP_GRACE_MS);
+        proc_stop(proc, output ? &output->exit : NULL, COMMUNICATE_GRACE_MS);
     proc_free(proc);
     return result;
 }

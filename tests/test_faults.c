@@ -2,6 +2,7 @@
  * succeeds untouched. After each failure: errno is that one, and nothing is left: no child, no descriptor, no memory, no
  * changed mask; and the next spawn works. */
 #include "harness.h"
+#include "kernel.h"
 #include "seam.h"
 
 #include <errno.h>
@@ -13,16 +14,6 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#ifndef SYS_clone3
-#define SYS_clone3 435
-#endif
-#ifndef SYS_close_range
-#define SYS_close_range 436
-#endif
-#ifndef SYS_pidfd_getfd
-#define SYS_pidfd_getfd 438
-#endif
 
 /* ---- the operations ---- */
 
