@@ -7,5 +7,6 @@
 #define PROC_VERSION_PATCH 0
 
 #include <proc/process.h>
+#include <proc/waiter.h>
 
 #endif

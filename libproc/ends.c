@@ -33,6 +33,7 @@ void ends_enlist(struct ends *ends)
     for (int end = 0; end < ENDS; end++)
         ends->fd[end] = -1;
     ends->previous = NULL;
+    ends->child = NO_CHILD;
     pthread_mutex_lock(&lock);
     ends->next = first;
     if (first)
@@ -73,6 +74,32 @@ void ends_delist(struct ends *ends)
         ends->next->previous = ends->previous;
     ends->previous = ends->next = NULL;
     pthread_mutex_unlock(&lock);
+}
+
+void ends_set_child(struct ends *ends, pid_t parent, pid_t child)
+{
+    pthread_mutex_lock(&lock);
+    ends->parent = parent;
+    ends->child = child;
+    pthread_mutex_unlock(&lock);
+}
+
+enum ends_whose ends_whose(pid_t child)
+{
+    pid_t self = (pid_t)raw(SYS_getpid);
+    enum ends_whose whose = WHOSE_OTHER;
+
+    pthread_mutex_lock(&lock);
+    for (struct ends *ends = first; ends && whose != WHOSE_OURS; ends = ends->next) {
+        if (ends->parent != self || ends->child == NO_CHILD)
+            continue;
+        if (ends->child == child)
+            whose = WHOSE_OURS;
+        else if (ends->child == 0)
+            whose = WHOSE_IN_DOUBT;
+    }
+    pthread_mutex_unlock(&lock);
+    return whose;
 }
 
 void ends_set(struct ends *ends, enum end end, int fd)

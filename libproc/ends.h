@@ -1,5 +1,5 @@
-/* The descriptors that belong to children: the parent's ends of their streams and channels, and, while a child is being
- * started, the child's ends.
+/* The descriptors that belong to children: the parent's ends of their streams and channels, while a child is being started
+ * the child's ends, and those of the waiters. And so, which children there are.
  *
  * No other child may hold any of them, or end-of-file would never arrive. Programs are safe, since all are close-on-exec.
  * A forked child is not: so every set of ends is on one list, which the child walks to close them, and one lock makes
@@ -9,17 +9,30 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
-enum end { END_IN, END_OUT, END_ERR, END_CHANNEL, END_PTY, END_REPORT, END_PIDFD, ENDS };
+enum end {
+    END_IN, END_OUT, END_ERR, END_CHANNEL, END_PTY, END_REPORT, END_PIDFD, ENDS,
+    END_EPOLL = 0, END_SIGNALS, END_TIMER, END_BELL /* a waiter's */
+};
 
 struct ends {
     struct ends *previous, *next;
-    int fd[ENDS]; /* -1: none */
+    int fd[ENDS];         /* -1: none */
+    pid_t parent, child;  /* child: NO_CHILD, or 0 as long as it has no number yet */
 };
+
+#define NO_CHILD (-1)
 
 void ends_enlist(struct ends *ends);
 void ends_close(struct ends *ends, enum end end);
 void ends_delist(struct ends *ends); /* closes them all */
+
+/* Of which child of which process they are, from before it is made (0) until it has been reaped (NO_CHILD). */
+void ends_set_child(struct ends *ends, pid_t parent, pid_t child);
+
+/* Whether a child of this process is one of ours. In doubt: not known, since one of ours is just being started. */
+enum ends_whose { WHOSE_OTHER, WHOSE_OURS, WHOSE_IN_DOUBT } ends_whose(pid_t child);
 
 void ends_set(struct ends *ends, enum end end, int fd);
 int ends_give(struct ends *ends, enum end end); /* returns the descriptor, and forgets it */

@@ -7,6 +7,7 @@
 #include "fd_map.h"
 
 #include "kernel.h"
+#include "numbers_in.h"
 
 #include <fcntl.h>
 #include <sched.h>
@@ -132,38 +133,24 @@ static long close_each(unsigned from, unsigned to)
     return 0;
 }
 
+struct range {
+    unsigned from, to;
+};
+
+static void close_in_range(void *range, int directory, int fd)
+{
+    const struct range *closed = range;
+
+    if ((unsigned)fd >= closed->from && (unsigned)fd <= closed->to && fd != directory)
+        raw(SYS_close, fd);
+}
+
 static long close_open_ones(unsigned from, unsigned to)
 {
-    struct linux_dirent64 {
-        uint64_t inode;
-        int64_t offset;
-        uint16_t size;
-        uint8_t type;
-        char name[];
-    };
-    _Alignas(8) char entries[1024] = {0};
-    long directory = raw(SYS_openat, AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    struct range closed = {from, to};
+    long result = numbers_in("/proc/self/fd", close_in_range, &closed);
 
-    if (directory < 0)
-        return close_each(from, to);
-    for (;;) {
-        long size = raw(SYS_getdents64, directory, entries, sizeof entries);
-
-        if (size <= 0) {
-            raw(SYS_close, directory);
-            return size;
-        }
-        for (long at = 0; at < size;) {
-            const struct linux_dirent64 *entry = (const struct linux_dirent64 *)(entries + at);
-            unsigned fd = 0;
-
-            for (const char *digit = entry->name; *digit >= '0' && *digit <= '9'; digit++)
-                fd = fd * 10 + (unsigned)(*digit - '0');
-            if (entry->name[0] != '.' && fd >= from && fd <= to && (long)fd != directory)
-                raw(SYS_close, fd);
-            at += entry->size;
-        }
-    }
+    return result < 0 ? close_each(from, to) : 0;
 }
 
 /* close_range is as old as the kernels that we ask for, but sandboxes and emulators may not know it. */

@@ -19,6 +19,7 @@ struct proc *process_new(const struct proc_options *options, pid_t owner)
     if (!proc)
         return NULL;
     ends_enlist(&proc->ends);
+    ends_set_child(&proc->ends, owner, 0);
     proc->owner = owner;
     proc->timeout_ms = -1;
     proc->detached = options->flags & PROC_DETACH;
@@ -34,6 +35,7 @@ void process_started(struct proc *proc, pid_t pid, int pidfd)
 {
     int above = fd_above_stdio(pidfd);
 
+    ends_set_child(&proc->ends, proc->owner, pid);
     proc->pid = proc->exit.pid = pid;
     if (above >= 0)
         ends_set(&proc->ends, END_PIDFD, above);
@@ -84,10 +86,30 @@ int process_pidfd(struct proc *proc)
     return fd;
 }
 
+void process_drop_pidfd(struct proc *proc)
+{
+    /* A group's pidfd still serves to signal the rest of it. */
+    if (!proc->observer && !proc->pidfd_asked_for && !proc->leads_group)
+        ends_close(&proc->ends, END_PIDFD);
+}
+
+void process_leave_observer(struct proc *proc)
+{
+    struct observer *observer = proc->observer;
+
+    if (!observer)
+        return;
+    observer->let_go(observer);
+    proc->observer = NULL;
+    if (proc->reaped)
+        process_drop_pidfd(proc);
+}
+
 void process_discard(struct proc *proc)
 {
     if (!proc)
         return;
+    process_leave_observer(proc);
     ends_delist(&proc->ends);
     free(proc->unsent);
     free(proc);

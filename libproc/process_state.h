@@ -6,6 +6,11 @@
 
 #include <proc/process.h>
 
+/* Who wants to know that the child is waited for or freed: the waiter that it is in. */
+struct observer {
+    void (*let_go)(struct observer *observer);
+};
+
 struct proc {
     struct ends ends; /* this side's; in the child's own view END_OUT is what it reads and END_IN what it writes */
     pid_t pid;
@@ -15,7 +20,8 @@ struct proc {
     bool leads_group; /* its group's number is its pid */
     bool has_pty;
     bool pidfd_asked_for;
-    bool reaped;              /* `exit` is final */
+    bool reaped;               /* `exit` is final */
+    struct observer *observer; /* NULL: none. As long as there is one, the pidfd stays open */
     enum proc_channel channel;
     bool reading_closed, writing_closed; /* halves of the channel */
     bool line_open;                      /* the last thing written to the terminal did not end a line */
@@ -37,6 +43,12 @@ void process_become_self(struct proc *proc, int channel, const struct proc_optio
 
 /* The pidfd, opened now if it is not open yet; -1 with errno. */
 int process_pidfd(struct proc *proc);
+
+/* Closes the pidfd of a child that was reaped, unless it is still needed. */
+void process_drop_pidfd(struct proc *proc);
+
+/* The observer, if there is one, lets go of the child. */
+void process_leave_observer(struct proc *proc);
 
 /* Closes and frees what belongs to the object; the child is nobody's matter here. Accepts NULL. */
 void process_discard(struct proc *proc);

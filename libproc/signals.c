@@ -2,15 +2,8 @@
  * sigaction takes a lock. */
 #include "signals.h"
 
-#include <stdbool.h>
 #include <stddef.h>
-
-struct kernel_sigaction {
-    void (*handler)(int);
-    unsigned long flags;
-    void (*restorer)(void);
-    kernel_sigset mask;
-};
+#include <time.h>
 
 kernel_sigset signals_block_all(void)
 {
@@ -25,11 +18,23 @@ void signals_set_mask(kernel_sigset mask)
     raw(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof mask);
 }
 
-static bool is_for_children(int signo)
+struct kernel_sigaction signals_action(int signo)
 {
     struct kernel_sigaction action = {.handler = SIG_DFL};
 
     raw(SYS_rt_sigaction, signo, NULL, &action, sizeof action.mask);
+    return action;
+}
+
+void signals_set_action(int signo, const struct kernel_sigaction *action)
+{
+    raw(SYS_rt_sigaction, signo, action, NULL, sizeof action->mask);
+}
+
+static bool is_for_children(int signo)
+{
+    struct kernel_sigaction action = signals_action(signo);
+
     if (action.handler == SIG_IGN)
         return !(SIGNALS_NEVER_IGNORED & KERNEL_SIGNAL_BIT(signo));
     return action.handler == SIG_DFL;
@@ -51,5 +56,26 @@ void signals_set_default(kernel_sigset which)
 
     for (int signo = 1; signo <= KERNEL_SIGNALS; signo++)
         if (which & KERNEL_SIGNAL_BIT(signo))
-            raw(SYS_rt_sigaction, signo, &action, NULL, sizeof action.mask);
+            signals_set_action(signo, &action);
+}
+
+kernel_sigset signals_block(kernel_sigset which)
+{
+    kernel_sigset old = 0;
+
+    raw(SYS_rt_sigprocmask, SIG_BLOCK, &which, &old, sizeof old);
+    return which & ~old;
+}
+
+void signals_unblock(kernel_sigset which)
+{
+    raw(SYS_rt_sigprocmask, SIG_UNBLOCK, &which, NULL, sizeof which);
+}
+
+int signals_take(kernel_sigset which, siginfo_t *info)
+{
+    struct timespec at_once = {0};
+    long signo = raw(SYS_rt_sigtimedwait, &which, info, &at_once, sizeof which);
+
+    return signo > 0 ? (int)signo : 0;
 }

@@ -1,10 +1,19 @@
-/* Signals around the start of a child: none may run a handler of the parent's in it. Raw system calls only. */
+/* Signal masks and dispositions: around the start of a child, where none may run a handler of the parent's in it, and for the
+ * signals that go to a waiter. Raw system calls only. */
 #ifndef LIBPROC_SIGNALS_H
 #define LIBPROC_SIGNALS_H
 
 #include "kernel.h"
 
 #include <signal.h>
+#include <stdbool.h>
+
+struct kernel_sigaction {
+    void (*handler)(int);
+    unsigned long flags;
+    void (*restorer)(void);
+    kernel_sigset mask;
+};
 
 /* Blocks every signal in this thread, the C library's own included, and returns the mask that was set. */
 kernel_sigset signals_block_all(void);
@@ -21,5 +30,15 @@ kernel_sigset signals_not_for_children(void);
 #define SIGNALS_OF_THE_C_LIBRARY (KERNEL_SIGNAL_BIT(32) | KERNEL_SIGNAL_BIT(33))
 
 void signals_set_default(kernel_sigset which);
+
+struct kernel_sigaction signals_action(int signo);
+void signals_set_action(int signo, const struct kernel_sigaction *action);
+
+/* Block signals in this thread, returning those of them that were not; and let them through again. */
+kernel_sigset signals_block(kernel_sigset which);
+void signals_unblock(kernel_sigset which);
+
+/* Takes a pending signal, if there is one of these: its number, or 0. */
+int signals_take(kernel_sigset which, siginfo_t *info);
 
 #endif

@@ -2,7 +2,7 @@
  *
  * Other code may reap our child (waitpid(-1), SIGCHLD ignored): then the kernel answers ECHILD, the child has ended, and its
  * pidfd says how. A child is named by its pidfd wherever there is one, since by then its number may be another's. */
-#include "process_state.h"
+#include "wait.h"
 
 #include "deadline.h"
 #include "kernel.h"
@@ -35,23 +35,28 @@ static int seen_ended(struct proc *proc, int ended)
     return ended;
 }
 
-static void record_end(struct proc *proc, int code, int signo, bool core_dumped)
+static void set_status(struct proc_exit *exit, int code, int signo, bool core_dumped)
 {
-    proc->reaped = true;
-    proc->exit.code = code;
-    proc->exit.signal = signo;
-    proc->exit.core_dumped = core_dumped;
-    seen_ended(proc, 1);
-    proc->exit.elapsed_ns = proc->ended_ns - proc->started_ns;
-    if (!proc->pidfd_asked_for && !proc->leads_group) /* a group's pidfd still serves to signal the rest of it */
-        ends_close(&proc->ends, END_PIDFD);
+    exit->code = code;
+    exit->signal = signo;
+    exit->core_dumped = core_dumped;
 }
 
-static void record_status(struct proc *proc, int status)
+static void set_reaped_status(struct proc_exit *exit, const siginfo_t *info)
 {
-    bool killed = WIFSIGNALED(status);
+    bool killed = info->si_code != CLD_EXITED;
 
-    record_end(proc, killed ? -1 : WEXITSTATUS(status), killed ? WTERMSIG(status) : 0, killed && WCOREDUMP(status));
+    set_status(exit, killed ? -1 : info->si_status, killed ? info->si_status : 0, info->si_code == CLD_DUMPED);
+}
+
+/* The status is set. */
+static void record_end(struct proc *proc)
+{
+    proc->reaped = true;
+    seen_ended(proc, 1);
+    proc->exit.elapsed_ns = proc->ended_ns - proc->started_ns;
+    ends_set_child(&proc->ends, proc->owner, NO_CHILD);
+    process_drop_pidfd(proc);
 }
 
 /* It has ended, and is not ours to reap, or not any more. */
@@ -59,10 +64,13 @@ static int record_unreaped(struct proc *proc)
 {
     int status;
 
-    if (proc->ends.fd[END_PIDFD] >= 0 && pidfd_exit_status(proc->ends.fd[END_PIDFD], &status))
-        record_status(proc, status);
+    if (proc->ends.fd[END_PIDFD] < 0 || !pidfd_exit_status(proc->ends.fd[END_PIDFD], &status))
+        set_status(&proc->exit, -1, -1, false);
+    else if (WIFSIGNALED(status))
+        set_status(&proc->exit, -1, WTERMSIG(status), WCOREDUMP(status));
     else
-        record_end(proc, -1, -1, false);
+        set_status(&proc->exit, WEXITSTATUS(status), 0, false);
+    record_end(proc);
     return 1;
 }
 
@@ -90,9 +98,8 @@ static int reap_own(struct proc *proc, int options)
     if (ended < 0 && errno == ECHILD && proc->owner == raw(SYS_getpid))
         return record_unreaped(proc);
     if (ended == 1) {
-        bool killed = info.si_code != CLD_EXITED;
-
-        record_end(proc, killed ? -1 : info.si_status, killed ? info.si_status : 0, info.si_code == CLD_DUMPED);
+        set_reaped_status(&proc->exit, &info);
+        record_end(proc);
     }
     return ended;
 }
@@ -159,6 +166,33 @@ static int reap_in_time(struct proc *proc, int timeout_ms)
     return reap_own(proc, timeout_ms < 0 ? 0 : WNOHANG);
 }
 
+int wait_reap(struct proc *proc)
+{
+    return proc->reaped ? 1 : reap_in_time(proc, 0);
+}
+
+/* ---- children that are not libproc's ---- */
+
+pid_t wait_look_for_any(void)
+{
+    siginfo_t info = {0};
+
+    return raw(SYS_waitid, P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT, NULL) < 0 ? 0 : info.si_pid;
+}
+
+bool wait_reap_other(pid_t pid, struct proc_exit *exit)
+{
+    siginfo_t info = {0};
+
+    *exit = (struct proc_exit){.pid = pid};
+    if (raw(SYS_waitid, P_PID, pid, &info, WEXITED | WNOHANG, &exit->usage) < 0 || info.si_pid == 0)
+        return false;
+    set_reaped_status(exit, &info);
+    return true;
+}
+
+/* ---- the caller's calls ---- */
+
 int proc_wait(struct proc *proc, struct proc_exit *exit, int timeout_ms)
 {
     if (proc->is_self || timeout_ms < -1)
@@ -169,6 +203,7 @@ int proc_wait(struct proc *proc, struct proc_exit *exit, int timeout_ms)
         if (ended != 1)
             return ended;
     }
+    process_leave_observer(proc);
     if (exit)
         *exit = proc->exit;
     return 1;

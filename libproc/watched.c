@@ -1,0 +1,322 @@
+/* Taking children in, finding out which have ended, and letting them go. */
+#include "watched.h"
+
+#include "alarms.h"
+#include "deadline.h"
+#include "kernel.h"
+#include "wait.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+
+#define MS INT64_C(1000000)
+
+/* A child whose SIGCHLD was lost because other code reaped it is found this much later. */
+#define FOLLOW_UP_NS (500 * MS)
+
+/* Where other code's dead hide ours: as often as this, unless it takes more than 1/16 of the time. */
+#define SWEEP_EVERY_NS (2 * MS)
+#define SWEEP_SHARE 16
+
+/* For a tracer to let go, which may raise no SIGCHLD here. */
+#define TRACER_EVERY_NS (50 * MS)
+
+/* ---- lists ---- */
+
+static void append(struct watched_list *list, struct watched *child)
+{
+    child->previous = list->last;
+    child->next = NULL;
+    if (list->last)
+        list->last->next = child;
+    else
+        list->first = child;
+    list->last = child;
+}
+
+static void take_out(struct watched_list *list, struct watched *child)
+{
+    if (child->previous)
+        child->previous->next = child->next;
+    else
+        list->first = child->next;
+    if (child->next)
+        child->next->previous = child->previous;
+    else
+        list->last = child->previous;
+}
+
+/* ---- states ---- */
+
+static int hold(struct watched *child)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = child};
+
+    return (int)sys(SYS_epoll_ctl, child->set->ends->fd[END_EPOLL], EPOLL_CTL_ADD, child->proc->ends.fd[END_PIDFD], &event);
+}
+
+static void forget_in_batch(struct watched *child)
+{
+    struct watched_set *set = child->set;
+
+    for (int i = set->batch_next; i < set->batch_end; i++)
+        if (set->batch[i].data.ptr == child)
+            set->batch[i].data.ptr = NULL;
+}
+
+/* By hand, and not by closing the pidfd: as long as a process that was forked meanwhile has a copy of it, the kernel would go
+ * on reporting it. A forked copy of the waiter shares the parent's epoll, and leaves it alone. */
+static void unhold(struct watched *child)
+{
+    if (child->set->owner == raw(SYS_getpid))
+        raw(SYS_epoll_ctl, child->set->ends->fd[END_EPOLL], EPOLL_CTL_DEL, child->proc->ends.fd[END_PIDFD], NULL);
+    forget_in_batch(child);
+}
+
+static void leave_state(struct watched *child)
+{
+    struct watched_set *set = child->set;
+
+    if (child->state == WATCHED_HELD)
+        unhold(child);
+    else
+        take_out(child->state == WATCHED_UNHELD ? &set->unheld : &set->ended, child);
+    set->traced -= child->traced;
+    child->traced = false;
+}
+
+static void enter_state(struct watched *child, enum watched_state state)
+{
+    child->state = state;
+    append(state == WATCHED_UNHELD ? &child->set->unheld : &child->set->ended, child);
+}
+
+static void sweep_by(struct watched_set *set, int64_t at_ns)
+{
+    if (at_ns < set->sweep_at_ns)
+        set->sweep_at_ns = at_ns;
+}
+
+static void sweep_soon(struct watched_set *set)
+{
+    int64_t rest = SWEEP_SHARE * set->sweep_took_ns;
+
+    sweep_by(set, set->swept_at_ns + (rest > SWEEP_EVERY_NS ? rest : SWEEP_EVERY_NS));
+}
+
+/* Its pidfd is readable, and yet there is nothing to reap: a tracer has it first. The kernel would go on saying so. */
+static void set_traced(struct watched *child)
+{
+    leave_state(child);
+    enter_state(child, WATCHED_UNHELD);
+    child->traced = true;
+    child->set->traced++;
+    sweep_by(child->set, monotonic_ns() + TRACER_EVERY_NS);
+}
+
+/* ---- coming and going ---- */
+
+static void let_go(struct observer *observer)
+{
+    struct watched *child = (struct watched *)observer;
+    struct watched_set *set = child->set;
+
+    leave_state(child);
+    int_map_remove(&set->by_pid, child->proc->pid);
+    watched_settle(set);
+    free(child);
+}
+
+/* The lower half of the descriptor table is enough for pidfds that are not asked for: the rest is the program's. */
+static bool is_spare(int pidfd)
+{
+    struct rlimit limit = {.rlim_cur = RLIM_INFINITY};
+
+    raw(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &limit);
+    return (rlim_t)pidfd < limit.rlim_cur / 2;
+}
+
+static int hold_if_possible(struct watched *child, bool must_hold)
+{
+    struct proc *proc = child->proc;
+    int pidfd = process_pidfd(proc);
+
+    must_hold |= proc->detached; /* its end raises no SIGCHLD here */
+    if (pidfd < 0)
+        return must_hold && errno != ESRCH ? -1 : 0;
+    if (!must_hold && !proc->pidfd_asked_for && !proc->leads_group && !is_spare(pidfd)) {
+        ends_close(&proc->ends, END_PIDFD);
+        return 0;
+    }
+    if (hold(child) < 0)
+        return must_hold ? -1 : 0;
+    child->state = WATCHED_HELD;
+    return 0;
+}
+
+/* Reaps it if it has ended, and has it reported. */
+static bool collect(struct watched *child)
+{
+    if (child->state == WATCHED_ENDED || wait_reap(child->proc) != 1)
+        return false;
+    leave_state(child);
+    enter_state(child, WATCHED_ENDED);
+    return true;
+}
+
+int watched_add(struct watched_set *set, struct proc *proc, void *data, bool must_hold)
+{
+    struct watched *child = malloc(sizeof *child);
+
+    if (!child)
+        return -1;
+    *child = (struct watched){.observer = {let_go}, .set = set, .proc = proc, .data = data, .state = WATCHED_UNHELD};
+    if (int_map_reserve(&set->by_pid) < 0 || (!proc->reaped && hold_if_possible(child, must_hold) < 0)) {
+        free(child);
+        return -1;
+    }
+    proc->observer = &child->observer;
+    int_map_put(&set->by_pid, proc->pid, child);
+    if (child->state == WATCHED_UNHELD) {
+        append(&set->unheld, child);
+        collect(child); /* its SIGCHLD may have come before */
+    }
+    watched_settle(set);
+    return 0;
+}
+
+bool watched_has(const struct watched_set *set, const struct proc *proc)
+{
+    return proc->observer && ((struct watched *)proc->observer)->set == set;
+}
+
+/* ---- who has ended? ---- */
+
+bool watched_reap_held(struct watched *child)
+{
+    if (wait_reap(child->proc) == 1)
+        return true;
+    set_traced(child);
+    return false;
+}
+
+/* What has been reaped has to be reported, so there is memory for it first. */
+static bool collect_orphan(struct watched_set *set, pid_t pid)
+{
+    struct watched *orphan = calloc(1, sizeof *orphan);
+
+    if (!orphan)
+        return false;
+    orphan->set = set;
+    if (!wait_reap_other(pid, &orphan->orphan_exit)) {
+        free(orphan);
+        return false;
+    }
+    enter_state(orphan, WATCHED_ENDED);
+    return true;
+}
+
+/* True when the one that has ended was reaped. */
+static bool collect_any(struct watched_set *set, pid_t pid)
+{
+    struct watched *child = int_map_get(&set->by_pid, pid);
+
+    if (child)
+        return collect(child);
+    return adoption_has(&set->adoption, pid) == ADOPTED && collect_orphan(set, pid);
+}
+
+static bool needs_hearing(const struct watched_set *set)
+{
+    return set->unheld.first || set->adoption.begun;
+}
+
+void watched_hear(struct watched_set *set, pid_t named)
+{
+    struct watched *child = int_map_get(&set->by_pid, named);
+    pid_t pid;
+
+    if (child && child->state == WATCHED_UNHELD)
+        collect(child);
+    if (!needs_hearing(set))
+        return;
+    while ((pid = wait_look_for_any()) > 0)
+        if (!collect_any(set, pid)) {
+            sweep_soon(set);
+            return;
+        }
+    if (set->unheld.first)
+        sweep_by(set, monotonic_ns() + FOLLOW_UP_NS);
+}
+
+static void sweep_orphan(void *argument, pid_t zombie)
+{
+    struct watched_set *set = argument;
+    enum adopted adopted = adoption_has(&set->adoption, zombie);
+
+    if (adopted == ADOPTED_IN_DOUBT || (adopted == ADOPTED && !collect_orphan(set, zombie)))
+        set->in_doubt = true;
+}
+
+void watched_sweep(struct watched_set *set)
+{
+    int64_t start = monotonic_ns();
+
+    set->in_doubt = false;
+    for (struct watched *child = set->unheld.first, *next; child; child = next) {
+        next = child->next;
+        collect(child);
+    }
+    if (set->adoption.begun)
+        adoption_each_zombie(sweep_orphan, set);
+    set->swept_at_ns = monotonic_ns();
+    set->sweep_took_ns = set->swept_at_ns - start;
+    set->sweep_at_ns = NEVER_NS;
+    if (set->traced > 0)
+        sweep_by(set, set->swept_at_ns + TRACER_EVERY_NS);
+    if (set->in_doubt)
+        sweep_soon(set);
+}
+
+/* ---- reporting ---- */
+
+void watched_report(struct watched *child, struct proc_event *event)
+{
+    if (child->proc) {
+        *event = (struct proc_event){
+            .type = PROC_EVENT_EXIT, .data = child->data, .proc = child->proc, .exit = child->proc->exit};
+        process_leave_observer(child->proc);
+    } else {
+        *event = (struct proc_event){.type = PROC_EVENT_ORPHAN, .exit = child->orphan_exit};
+        leave_state(child);
+        watched_settle(child->set);
+        free(child);
+    }
+}
+
+void watched_settle(struct watched_set *set)
+{
+    uint64_t one = 1;
+    bool rings = set->ended.first != NULL;
+
+    if (rings == set->bell_rung || set->owner != raw(SYS_getpid))
+        return;
+    if (rings)
+        raw(SYS_write, set->ends->fd[END_BELL], &one, sizeof one);
+    else
+        raw(SYS_read, set->ends->fd[END_BELL], &one, sizeof one);
+    set->bell_rung = rings;
+}
+
+void watched_free(struct watched_set *set)
+{
+    struct watched *child;
+
+    for (size_t place = 0; (child = int_map_from(&set->by_pid, &place));)
+        process_leave_observer(child->proc);
+    for (; (child = set->ended.first); free(child))
+        take_out(&set->ended, child);
+    int_map_free(&set->by_pid);
+    adoption_free(&set->adoption);
+}
