@@ -27,7 +27,8 @@ struct proc_waiter {
     struct watched_set children;
     struct routes routes;
     struct alarms alarms;
-    int64_t timer_at_ns; /* what END_TIMER is set to; NEVER_NS: nothing */
+    int64_t timer_at_ns;   /* what END_TIMER is set to; NEVER_NS: nothing */
+    int gathered_in_a_row; /* children that were reported without a look at what else there is */
 };
 
 static int fail(int error)
@@ -52,7 +53,8 @@ static int set_end(struct proc_waiter *waiter, enum end end, long fd)
     ends_set(&waiter->ends, end, above);
     if (end == END_EPOLL)
         return 0;
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = &waiter->ends.fd[end]};
+    /* What the bell rings for is looked at in any case. */
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = end == END_BELL ? NULL : &waiter->ends.fd[end]};
     return (int)sys(SYS_epoll_ctl, waiter->ends.fd[END_EPOLL], EPOLL_CTL_ADD, above, &event);
 }
 
@@ -92,6 +94,7 @@ struct proc_waiter *proc_waiter_new(unsigned flags)
     waiter->owner = waiter->children.owner = (pid_t)raw(SYS_getpid);
     waiter->flags = flags;
     waiter->children.ends = &waiter->ends;
+    waiter->children.hears = needs_sigchld(waiter);
     waiter->children.sweep_at_ns = waiter->timer_at_ns = NEVER_NS;
     if (prepare(waiter) == 0)
         return waiter;
@@ -253,15 +256,6 @@ static bool take_signal(struct proc_waiter *waiter, struct proc_event *event)
     return true;
 }
 
-/* One is pending at most, however many children have ended. */
-static void hear_children(struct proc_waiter *waiter)
-{
-    siginfo_t info;
-
-    if (needs_sigchld(waiter) && signals_take(KERNEL_SIGNAL_BIT(SIGCHLD), &info))
-        watched_hear(&waiter->children, info.si_pid);
-}
-
 /* ---- children ---- */
 
 int proc_waiter_add(struct proc_waiter *waiter, struct proc *proc, void *data)
@@ -292,12 +286,10 @@ static bool serve(struct proc_waiter *waiter, const void *source, struct proc_ev
 {
     const int *fd = waiter->ends.fd;
 
-    if (source == &fd[END_BELL])
-        return false; /* what it rings for is looked at in any case */
     if (source == &fd[END_TIMER])
         return take_time(waiter, event);
     if (source == &fd[END_SIGNALS]) {
-        hear_children(waiter);
+        watched_hear(&waiter->children);
         return take_signal(waiter, event);
     }
     struct watched *child = (struct watched *)source;
@@ -312,13 +304,14 @@ static bool take_event(struct proc_waiter *waiter, struct proc_event *event)
     struct watched_set *children = &waiter->children;
 
     while (children->batch_next < children->batch_end) {
-        const void *source = children->batch[children->batch_next++].data.ptr;
+        struct epoll_event *ready = &children->batch[children->batch_next++];
 
-        if (source && serve(waiter, source, event))
+        if (ready->data.ptr && serve(waiter, ready->data.ptr, event))
             return true;
     }
-    if (!children->ended.first)
+    if (!children->ended.first || waiter->gathered_in_a_row == WATCHED_BATCH)
         return false;
+    waiter->gathered_in_a_row++;
     watched_report(children->ended.first, event);
     return true;
 }
@@ -326,8 +319,6 @@ static bool take_event(struct proc_waiter *waiter, struct proc_event *event)
 /* The descriptor is to be readable exactly if there is more. */
 static void settle(struct proc_waiter *waiter)
 {
-    if (waiter->children.batch_next == waiter->children.batch_end)
-        hear_children(waiter);
     watched_settle(&waiter->children);
     set_timer(waiter);
 }
@@ -351,6 +342,7 @@ static int look(struct proc_waiter *waiter, struct deadline deadline)
         ready = raw(SYS_epoll_pwait, waiter->ends.fd[END_EPOLL], children->batch, WATCHED_BATCH, milliseconds_left(deadline),
                     NULL, sizeof(kernel_sigset));
     while (ready == -EINTR || (ready == 0 && deadline_left_ns(deadline) > 0));
+    waiter->gathered_in_a_row = 0;
     children->batch_next = 0;
     children->batch_end = ready > 0 ? (int)ready : 0;
     return (int)kernel_result(ready);

@@ -4,6 +4,7 @@
 #include "alarms.h"
 #include "deadline.h"
 #include "kernel.h"
+#include "signals.h"
 #include "wait.h"
 
 #include <fcntl.h>
@@ -227,19 +228,15 @@ static bool collect_any(struct watched_set *set, pid_t pid)
     return adoption_has(&set->adoption, pid) == ADOPTED && collect_orphan(set, pid);
 }
 
-static bool needs_hearing(const struct watched_set *set)
-{
-    return set->unheld.first || set->adoption.begun;
-}
-
-void watched_hear(struct watched_set *set, pid_t named)
+/* The one that the signal names needs no search; others may hide behind it. */
+static void collect_ended(struct watched_set *set, pid_t named)
 {
     struct watched *child = int_map_get(&set->by_pid, named);
     pid_t pid;
 
     if (child && child->state == WATCHED_UNHELD)
         collect(child);
-    if (!needs_hearing(set))
+    if (!set->unheld.first && !set->adoption.begun)
         return;
     while ((pid = wait_look_for_any()) > 0)
         if (!collect_any(set, pid)) {
@@ -248,6 +245,15 @@ void watched_hear(struct watched_set *set, pid_t named)
         }
     if (set->unheld.first)
         sweep_by(set, monotonic_ns() + FOLLOW_UP_NS);
+}
+
+/* One is pending at most, however many children have ended. */
+void watched_hear(struct watched_set *set)
+{
+    siginfo_t info;
+
+    if (set->hears && signals_take(KERNEL_SIGNAL_BIT(SIGCHLD), &info))
+        collect_ended(set, info.si_pid);
 }
 
 static void sweep_orphan(void *argument, pid_t zombie)
@@ -295,12 +301,31 @@ void watched_report(struct watched *child, struct proc_event *event)
     }
 }
 
+static bool is_child(const struct watched_set *set, const void *source)
+{
+    const int *other = source;
+
+    return other && (other < set->ends->fd || other >= set->ends->fd + ENDS);
+}
+
+static bool has_more_in_batch(const struct watched_set *set)
+{
+    for (int i = set->batch_next; i < set->batch_end; i++)
+        if (is_child(set, set->batch[i].data.ptr))
+            return true;
+    return false;
+}
+
 void watched_settle(struct watched_set *set)
 {
     uint64_t one = 1;
-    bool rings = set->ended.first != NULL;
 
-    if (rings == set->bell_rung || set->owner != raw(SYS_getpid))
+    if (set->owner != raw(SYS_getpid))
+        return;
+    if (!has_more_in_batch(set))
+        watched_hear(set);
+    bool rings = set->ended.first != NULL;
+    if (rings == set->bell_rung)
         return;
     if (rings)
         raw(SYS_write, set->ends->fd[END_BELL], &one, sizeof one);
@@ -313,6 +338,7 @@ void watched_free(struct watched_set *set)
 {
     struct watched *child;
 
+    set->hears = false;
     for (size_t place = 0; (child = int_map_from(&set->by_pid, &place));)
         process_leave_observer(child->proc);
     for (; (child = set->ended.first); free(child))

@@ -35,6 +35,7 @@ struct watched_list {
 struct watched_set {
     struct ends *ends; /* the waiter's descriptors */
     pid_t owner;
+    bool hears; /* SIGCHLD is ours to take */
     struct int_map by_pid;
     struct watched_list unheld; /* without a pidfd, or of no use */
     struct watched_list ended;  /* reaped, and to be reported */
@@ -43,7 +44,7 @@ struct watched_set {
     struct adoption adoption;
     bool in_doubt; /* whether an orphan is one, or there was no memory for it */
     int64_t sweep_at_ns, swept_at_ns, sweep_took_ns; /* sweep_at_ns: NEVER_NS: not at all */
-    struct epoll_event batch[WATCHED_BATCH]; /* what epoll has said, and is not served yet */
+    struct epoll_event batch[WATCHED_BATCH]; /* what epoll has said, and is not served yet; NULL: nothing to serve */
     int batch_next, batch_end;
 };
 
@@ -52,8 +53,8 @@ int watched_add(struct watched_set *set, struct proc *proc, void *data, bool mus
 
 bool watched_has(const struct watched_set *set, const struct proc *proc);
 
-/* SIGCHLD has come (named: of which child; 0: some). Reaps all that can be found to have ended. */
-void watched_hear(struct watched_set *set, pid_t named);
+/* Takes a pending SIGCHLD, if it is ours to take, and reaps all that are then found to have ended. */
+void watched_hear(struct watched_set *set);
 
 /* The time has come to ask each for itself. */
 void watched_sweep(struct watched_set *set);
@@ -64,7 +65,8 @@ bool watched_reap_held(struct watched *child);
 /* Fills the event in for one that has ended, and lets go of it. */
 void watched_report(struct watched *child, struct proc_event *event);
 
-/* Makes END_BELL readable exactly when there are ended ones. */
+/* Once all is reaped that epoll has named: takes the SIGCHLDs of those, lest anybody is woken by them, and makes END_BELL
+ * readable exactly when there are ended ones. */
 void watched_settle(struct watched_set *set);
 
 /* Lets go of all. */

@@ -20,6 +20,8 @@ static struct {
     bool made;
 } *armed;
 
+static _Atomic long calls;
+
 static const char *const features[] = {"clone_vm",    "clone3",     "close_range", "pidfd", "pidfd_getfd",
                                        "pidfd_group", "pidfd_info", "rwf",         "mm_map"};
 enum { CLONE_VM_OFF, CLONE3_OFF, CLOSE_RANGE_OFF, PIDFD_OFF, PIDFD_GETFD_OFF, PIDFD_GROUP_OFF, PIDFD_INFO_OFF, RWF_OFF,
@@ -66,6 +68,11 @@ bool seam_end(void)
     return armed->made;
 }
 
+long seam_calls(void)
+{
+    return calls;
+}
+
 static long injected(long number)
 {
     if (armed->left == 0 || armed->number != number || --armed->left > 0)
@@ -98,6 +105,7 @@ long proc_test_call(long number, const long arguments[6])
 {
     long answer = injected(number);
 
+    calls++;
     if (answer == 0)
         answer = missing(number, arguments);
     if (answer != 0)

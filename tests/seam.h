@@ -15,6 +15,9 @@ bool seam_end(void);
 void seam_off(const char *feature);
 bool seam_is_off(const char *feature);
 
+/* How many system calls the library has made in this process. */
+long seam_calls(void);
+
 /* The same for memory: the nth allocation of the library's fails. Counts what it has allocated and not freed. */
 void seam_fail_memory(int nth);
 bool seam_end_memory(void);
