@@ -118,6 +118,8 @@ static int note_strangers(struct adoption *adoption)
     long result = each_child(note_stranger, &note);
     if (note.failed)
         result = -ENOMEM;
+    else if (result == 0 && adoption->nstrangers == 0 && has_children()) /* there is no procfs at /proc */
+        result = -ENOENT;
     return (int)kernel_result(result);
 }
 

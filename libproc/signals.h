@@ -26,8 +26,12 @@ kernel_sigset signals_not_for_children(void);
 /* Those of them that are no matter of handlers. */
 #define SIGNALS_NEVER_IGNORED (KERNEL_SIGNAL_BIT(SIGPIPE) | KERNEL_SIGNAL_BIT(SIGCHLD))
 
-/* The C library's own two, which a child that goes on in C keeps: they are needed there, and installed but once. */
+/* The C library's own, which a child that goes on in C keeps: they are needed there, and installed but once. */
+#ifdef __GLIBC__
 #define SIGNALS_OF_THE_C_LIBRARY (KERNEL_SIGNAL_BIT(32) | KERNEL_SIGNAL_BIT(33))
+#else
+#define SIGNALS_OF_THE_C_LIBRARY (KERNEL_SIGNAL_BIT(32) | KERNEL_SIGNAL_BIT(33) | KERNEL_SIGNAL_BIT(34))
+#endif
 
 void signals_set_default(kernel_sigset which);
 

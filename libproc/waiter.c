@@ -277,7 +277,7 @@ int proc_waiter_remove(struct proc_waiter *waiter, struct proc *proc)
 
 size_t proc_waiter_children(const struct proc_waiter *waiter)
 {
-    return waiter->children.by_pid.count;
+    return waiter->children.count;
 }
 
 /* ---- events ---- */

@@ -5,7 +5,7 @@
 #include "deadline.h"
 #include "kernel.h"
 #include "signals.h"
-#include "wait.h"
+#include "reap.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -20,8 +20,8 @@
 #define SWEEP_EVERY_NS (2 * MS)
 #define SWEEP_SHARE 16
 
-/* For a tracer to let go, which may raise no SIGCHLD here. */
-#define TRACER_EVERY_NS (50 * MS)
+/* For a tracer to let go, or a detached child's new parent to reap it: neither may raise a SIGCHLD here. */
+#define POLL_EVERY_NS (20 * MS)
 
 /* ---- lists ---- */
 
@@ -83,14 +83,28 @@ static void leave_state(struct watched *child)
         unhold(child);
     else
         take_out(child->state == WATCHED_UNHELD ? &set->unheld : &set->ended, child);
-    set->traced -= child->traced;
-    child->traced = false;
+    set->polled -= child->polled;
+    child->polled = false;
 }
 
-static void enter_state(struct watched *child, enum watched_state state)
+static void enter_unheld(struct watched *child)
 {
-    child->state = state;
-    append(state == WATCHED_UNHELD ? &child->set->unheld : &child->set->ended, child);
+    child->state = WATCHED_UNHELD;
+    append(&child->set->unheld, child);
+}
+
+/* A child that has been reaped, or an orphan. */
+static void enter_ended(struct watched *child)
+{
+    child->state = WATCHED_ENDED;
+    append(&child->set->ended, child);
+}
+
+static void set_ended(struct watched *child)
+{
+    int_map_remove(&child->set->by_pid, child->proc->pid);
+    leave_state(child);
+    enter_ended(child);
 }
 
 static void sweep_by(struct watched_set *set, int64_t at_ns)
@@ -106,14 +120,15 @@ static void sweep_soon(struct watched_set *set)
     sweep_by(set, set->swept_at_ns + (rest > SWEEP_EVERY_NS ? rest : SWEEP_EVERY_NS));
 }
 
-/* Its pidfd is readable, and yet there is nothing to reap: a tracer has it first. The kernel would go on saying so. */
-static void set_traced(struct watched *child)
+/* Its pidfd is readable, and yet it is not to be reaped: a tracer has it first, or its new parent. The kernel would go on
+ * saying so. */
+static void set_polled(struct watched *child)
 {
     leave_state(child);
-    enter_state(child, WATCHED_UNHELD);
-    child->traced = true;
-    child->set->traced++;
-    sweep_by(child->set, monotonic_ns() + TRACER_EVERY_NS);
+    enter_unheld(child);
+    child->polled = true;
+    child->set->polled++;
+    sweep_by(child->set, monotonic_ns() + POLL_EVERY_NS);
 }
 
 /* ---- coming and going ---- */
@@ -123,8 +138,10 @@ static void let_go(struct observer *observer)
     struct watched *child = (struct watched *)observer;
     struct watched_set *set = child->set;
 
+    if (child->state != WATCHED_ENDED)
+        int_map_remove(&set->by_pid, child->proc->pid);
     leave_state(child);
-    int_map_remove(&set->by_pid, child->proc->pid);
+    set->count--;
     watched_settle(set);
     free(child);
 }
@@ -159,11 +176,40 @@ static int hold_if_possible(struct watched *child, bool must_hold)
 /* Reaps it if it has ended, and has it reported. */
 static bool collect(struct watched *child)
 {
-    if (child->state == WATCHED_ENDED || wait_reap(child->proc) != 1)
+    if (child->state == WATCHED_ENDED || reap_in_time(child->proc, 0) != 1)
         return false;
-    leave_state(child);
-    enter_state(child, WATCHED_ENDED);
+    set_ended(child);
     return true;
+}
+
+/* A new child has the number of this one, which therefore must be gone. Without a pidfd, to ask for it would be to ask for the
+ * new one. */
+static void make_way(struct watched *child)
+{
+    if (child->proc->ends.fd[END_PIDFD] >= 0 && collect(child))
+        return;
+    reap_by_others(child->proc);
+    set_ended(child);
+}
+
+static void enter(struct watched *child)
+{
+    struct watched_set *set = child->set;
+
+    child->proc->observer = &child->observer;
+    set->count++;
+    if (child->proc->reaped) {
+        enter_ended(child);
+        return;
+    }
+    struct watched *gone = int_map_get(&set->by_pid, child->proc->pid);
+    if (gone)
+        make_way(gone);
+    int_map_put(&set->by_pid, child->proc->pid, child);
+    if (child->state == WATCHED_UNHELD) {
+        enter_unheld(child);
+        collect(child); /* its SIGCHLD may have come before */
+    }
 }
 
 int watched_add(struct watched_set *set, struct proc *proc, void *data, bool must_hold)
@@ -177,12 +223,7 @@ int watched_add(struct watched_set *set, struct proc *proc, void *data, bool mus
         free(child);
         return -1;
     }
-    proc->observer = &child->observer;
-    int_map_put(&set->by_pid, proc->pid, child);
-    if (child->state == WATCHED_UNHELD) {
-        append(&set->unheld, child);
-        collect(child); /* its SIGCHLD may have come before */
-    }
+    enter(child);
     watched_settle(set);
     return 0;
 }
@@ -196,9 +237,9 @@ bool watched_has(const struct watched_set *set, const struct proc *proc)
 
 bool watched_reap_held(struct watched *child)
 {
-    if (wait_reap(child->proc) == 1)
+    if (reap_in_time(child->proc, 0) == 1)
         return true;
-    set_traced(child);
+    set_polled(child);
     return false;
 }
 
@@ -210,11 +251,11 @@ static bool collect_orphan(struct watched_set *set, pid_t pid)
     if (!orphan)
         return false;
     orphan->set = set;
-    if (!wait_reap_other(pid, &orphan->orphan_exit)) {
+    if (!reap_other(pid, &orphan->orphan_exit)) {
         free(orphan);
         return false;
     }
-    enter_state(orphan, WATCHED_ENDED);
+    enter_ended(orphan);
     return true;
 }
 
@@ -238,7 +279,7 @@ static void collect_ended(struct watched_set *set, pid_t named)
         collect(child);
     if (!set->unheld.first && !set->adoption.begun)
         return;
-    while ((pid = wait_look_for_any()) > 0)
+    while ((pid = reap_look_for_any()) > 0)
         if (!collect_any(set, pid)) {
             sweep_soon(set);
             return;
@@ -279,26 +320,32 @@ void watched_sweep(struct watched_set *set)
     set->swept_at_ns = monotonic_ns();
     set->sweep_took_ns = set->swept_at_ns - start;
     set->sweep_at_ns = NEVER_NS;
-    if (set->traced > 0)
-        sweep_by(set, set->swept_at_ns + TRACER_EVERY_NS);
+    if (set->polled > 0)
+        sweep_by(set, set->swept_at_ns + POLL_EVERY_NS);
     if (set->in_doubt)
         sweep_soon(set);
 }
 
 /* ---- reporting ---- */
 
-void watched_report(struct watched *child, struct proc_event *event)
+static void discard_ended(struct watched *child)
 {
     if (child->proc) {
+        process_leave_observer(child->proc);
+        return;
+    }
+    take_out(&child->set->ended, child);
+    free(child);
+}
+
+void watched_report(struct watched *child, struct proc_event *event)
+{
+    if (child->proc)
         *event = (struct proc_event){
             .type = PROC_EVENT_EXIT, .data = child->data, .proc = child->proc, .exit = child->proc->exit};
-        process_leave_observer(child->proc);
-    } else {
+    else
         *event = (struct proc_event){.type = PROC_EVENT_ORPHAN, .exit = child->orphan_exit};
-        leave_state(child);
-        watched_settle(child->set);
-        free(child);
-    }
+    discard_ended(child);
 }
 
 static bool is_child(const struct watched_set *set, const void *source)
@@ -341,8 +388,8 @@ void watched_free(struct watched_set *set)
     set->hears = false;
     for (size_t place = 0; (child = int_map_from(&set->by_pid, &place));)
         process_leave_observer(child->proc);
-    for (; (child = set->ended.first); free(child))
-        take_out(&set->ended, child);
+    while ((child = set->ended.first))
+        discard_ended(child);
     int_map_free(&set->by_pid);
     adoption_free(&set->adoption);
 }

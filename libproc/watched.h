@@ -22,7 +22,7 @@ struct watched {
     struct proc_exit orphan_exit;
     void *data;
     enum watched_state { WATCHED_HELD, WATCHED_UNHELD, WATCHED_ENDED } state;
-    bool traced; /* seen to have ended, but a tracer has it */
+    bool polled; /* it has ended, and yet cannot be reaped: it is asked again and again */
     struct watched *previous, *next; /* of those in its state; not for held ones */
 };
 
@@ -36,10 +36,11 @@ struct watched_set {
     struct ends *ends; /* the waiter's descriptors */
     pid_t owner;
     bool hears; /* SIGCHLD is ours to take */
-    struct int_map by_pid;
+    size_t count;          /* of children, orphans not among them */
+    struct int_map by_pid; /* those that are not reaped: the number of one that is may be another's by now */
     struct watched_list unheld; /* without a pidfd, or of no use */
     struct watched_list ended;  /* reaped, and to be reported */
-    size_t traced;
+    size_t polled;              /* of the unheld ones */
     bool bell_rung; /* END_BELL is readable: there are ended ones */
     struct adoption adoption;
     bool in_doubt; /* whether an orphan is one, or there was no memory for it */

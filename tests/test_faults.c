@@ -163,6 +163,64 @@ static int talk(void)
     return result;
 }
 
+/* Two children, one of them with an orphan, a signal and an alarm. */
+static int watch(unsigned flags)
+{
+    static const char *const scripts[] = {"exit 3", "(exit 4) & exit 5"};
+    struct proc *children[2] = {NULL, NULL};
+    struct proc_event event;
+    int result = -1, exits = 0, others = 0;
+    struct proc_waiter *waiter = proc_waiter_new(flags);
+
+    if (!waiter || proc_waiter_signal(waiter, SIGUSR1, NULL) < 0 || proc_waiter_alarm(waiter, 1, 0, NULL) < 0)
+        goto end;
+    for (int i = 0; i < 2; i++) {
+        struct proc_options options = {.argv = SHELL(scripts[i])};
+
+        children[i] = proc_spawn(&options);
+        if (!children[i] || proc_waiter_add(waiter, children[i], NULL) < 0)
+            goto end;
+    }
+    kill(getpid(), SIGUSR1);
+    while (exits < 2 || others < 2) {
+        result = proc_waiter_next(waiter, &event, 20000);
+        if (result != 1)
+            break;
+        if (event.type == PROC_EVENT_EXIT && event.exit.code != 3 && event.exit.code != 5)
+            result = 0;
+        exits += event.type == PROC_EVENT_EXIT;
+        others += event.type == PROC_EVENT_SIGNAL || event.type == PROC_EVENT_ALARM;
+    }
+    result = result == 1 ? 0 : -1;
+    if (result < 0)
+        errno = EILSEQ;
+end:;
+    int failure = errno;
+    for (int i = 0; i < 2; i++)
+        proc_free(children[i]);
+    proc_waiter_free(waiter);
+    if (flags & PROC_WAITER_ADOPT)
+        while (waitpid(-1, NULL, 0) > 0) /* orphans that came later */
+            ;
+    errno = failure;
+    return result;
+}
+
+static int watch_by_signal(void)
+{
+    return watch(0);
+}
+
+static int watch_by_pidfd(void)
+{
+    return no_pidfds() ? 0 : watch(PROC_WAITER_PIDFD);
+}
+
+static int watch_and_adopt(void)
+{
+    return watch(PROC_WAITER_ADOPT);
+}
+
 static const struct {
     const char *name;
     int (*run)(void);
@@ -176,6 +234,9 @@ static const struct {
     {"run", run},
     {"communicate", communicate},
     {"talk", talk},
+    {"watch by signal", watch_by_signal},
+    {"watch by pidfd", watch_by_pidfd},
+    {"watch and adopt", watch_and_adopt},
 };
 #define OPERATIONS ((int)(sizeof operations / sizeof operations[0]))
 
@@ -238,6 +299,13 @@ static const struct {
     {SYS_rt_sigqueueinfo, "rt_sigqueueinfo", EAGAIN},
     {SYS_rt_sigtimedwait, "rt_sigtimedwait", EAGAIN},
     {SYS_unshare, "unshare", ENOMEM},
+    {SYS_epoll_create1, "epoll_create1", EMFILE},
+    {SYS_epoll_ctl, "epoll_ctl", ENOSPC},
+    {SYS_epoll_ctl, "epoll_ctl", ENOMEM},
+    {SYS_epoll_pwait, "epoll_pwait", EINTR},
+    {SYS_signalfd4, "signalfd4", EMFILE},
+    {SYS_timerfd_create, "timerfd_create", EMFILE},
+    {SYS_eventfd2, "eventfd2", ENFILE},
 };
 #define CALLS ((int)(sizeof calls / sizeof calls[0]))
 

@@ -841,6 +841,53 @@ START_TEST(a_detached_child_is_reported_too)
 }
 END_TEST
 
+/* With one number after the other, the next child has that of one that was stolen, and of which nobody has heard yet. */
+START_TEST(a_number_that_is_used_again_confuses_nobody)
+{
+    struct proc_waiter *waiter = waiter_by(_i);
+    struct proc *second = NULL;
+    bool is_known = _i == BY_SIGNAL_ALONE; /* a child without a pidfd, and one that was reaped before */
+
+    if (!waiter)
+        return;
+    struct proc *first = spawn_waiting(1);
+    ck_assert_int_eq(proc_waiter_add(waiter, first, &first), 0);
+    feed(first);
+    ck_assert_int_eq(waitpid(proc_pid(first), NULL, 0), proc_pid(first));
+    for (int tries = 0; tries < 200; tries++) {
+        FILE *last = fopen("/proc/sys/kernel/ns_last_pid", "we");
+
+        if (!last)
+            break;
+        fprintf(last, "%d", (int)proc_pid(first) - 1);
+        if (fclose(last) != 0)
+            break;
+        second = spawn_waiting(2);
+        if (proc_pid(second) == proc_pid(first))
+            break;
+        proc_free(second);
+        second = NULL;
+    }
+    if (!second) {
+        skip("the next process number cannot be chosen here");
+    } else {
+        ck_assert_int_eq(proc_waiter_add(waiter, second, &second), 0);
+        ck_assert_int_eq(proc_waiter_children(waiter), 2);
+        struct proc_exit exit = must_report(waiter, first, &first);
+        ck_assert(exit.code == 1 || (exit.code == -1 && (is_known || !pidfds_tell_exits())));
+        ck_assert(proc_running(second));
+        ck_assert_int_eq(proc_waiter_add(waiter, first, &first), 0); /* whose number is no longer its own */
+        must_report(waiter, first, &first);
+        feed(second);
+        ck_assert_int_eq(must_report(waiter, second, &second).code, 2);
+    }
+    proc_free(first);
+    proc_free(second);
+    ck_assert_int_eq(proc_waiter_children(waiter), 0);
+    proc_waiter_free(waiter);
+}
+END_TEST
+
 /* ---- many ---- */
 
 START_TEST(five_hundred_that_end_at_once_are_all_reported)
@@ -1087,6 +1134,7 @@ Suite *suite_make(void)
     add_in_each_way(tcase, a_forked_copy_of_the_waiter_can_be_freed_and_disturbs_nothing);
     add_in_each_way(tcase, a_callback_child_inherits_nothing_of_the_waiter);
     add_in_each_way(tcase, a_detached_child_is_reported_too);
+    add_in_each_way(tcase, a_number_that_is_used_again_confuses_nobody);
     tcase = tcase_checked(suite, "many");
     tcase_set_timeout(tcase, 300);
     add_in_each_way(tcase, five_hundred_that_end_at_once_are_all_reported);

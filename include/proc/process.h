@@ -204,7 +204,8 @@ ssize_t proc_read(struct proc *proc, void *buf, size_t size);
  * 0, when the time ran out after some bytes. ETIMEDOUT; EPIPE (never SIGPIPE); EMSGSIZE; EBADF. */
 ssize_t proc_write(struct proc *proc, const void *data, size_t size);
 
-/* Limits each later proc_read, proc_write, proc_send_fd and proc_recv_fd; -1, the default: no limit, 0: a try. */
+/* Limits each later proc_read, proc_write, proc_send_fd and proc_recv_fd, and the proc_close of a terminal that is full; -1,
+ * the default: no limit, 0: a try. */
 int proc_set_timeout(struct proc *proc, int timeout_ms);
 
 #define PROC_CLOSE_IN 0x01    /* the child's in: it reads end-of-file */

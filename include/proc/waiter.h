@@ -6,6 +6,7 @@
 #define PROC_WAITER_H
 
 #include <proc/process.h>
+#include <sys/time.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -47,8 +48,9 @@ struct proc_waiter *proc_waiter_new(unsigned flags);
 int proc_waiter_fd(const struct proc_waiter *waiter);
 
 /* Watches a child: its end will be reported once, also when it has ended already. The child stays the caller's; waiting for
- * it or freeing it by hand takes it out of the waiter. EEXIST: it is in this waiter; EBUSY: in another one. EMFILE: the mode
- * with pidfds found no descriptor; the child can be waited for as before. */
+ * it or freeing it by hand takes it out of the waiter. EEXIST: it is in this waiter; EBUSY: in another one. EINVAL: a child
+ * of another process, or the caller's own `self`. EMFILE, ENFILE, ENOSPC (see epoll(7)): with pidfds, or for a detached child,
+ * one more is needed, and there is none; the child can be waited for as before. ENOMEM. */
 int proc_waiter_add(struct proc_waiter *waiter, struct proc *proc, void *data);
 
 /* Takes a child out, with what was due of it. ENOENT: it is not in this waiter. */
@@ -59,7 +61,7 @@ int proc_waiter_remove(struct proc_waiter *waiter, struct proc *proc);
 int proc_waiter_signal(struct proc_waiter *waiter, int signo, void *data);
 
 /* Puts it back as it was. One that is pending is dropped where the program ignores it or leaves it at its default, and
- * delivered to the program's handler otherwise. ENOENT: it is not routed. */
+ * delivered to the program's handler otherwise. ENOENT: it is not routed; EINVAL: as above. */
 int proc_waiter_unsignal(struct proc_waiter *waiter, int signo);
 
 /* Rings after first_us microseconds (0: at once), and then every every_us (0: only once). Returns the alarm's id, above 0.
