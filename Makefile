@@ -24,7 +24,6 @@ BUILD := build/$(notdir $(firstword $(CC)))$(if $(SAN),-$(subst $(comma),-,$(SAN
 SOURCES := $(wildcard libproc/*.c)
 OBJECTS := $(SOURCES:libproc/%.c=$(BUILD)/lib/%.o)
 TEST_OBJECTS := $(SOURCES:libproc/%.c=$(BUILD)/test-lib/%.o)
-EXAMPLES := $(patsubst examples/%.c,$(BUILD)/examples/%,$(wildcard examples/*.c))
 TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 TEST_SCRIPTS := $(wildcard tests/test_*.sh)
 
@@ -37,7 +36,6 @@ SHARED := $(BUILD)/libproc.so.$(VERSION)
 
 all: lib examples
 lib: $(STATIC) $(SHARED)
-examples: $(EXAMPLES)
 
 # ---- what is built anew when a flag changes ----
 
@@ -72,9 +70,29 @@ $(SHARED): $(OBJECTS) libproc/libproc.map
 	ln -sf $(@F) $(BUILD)/libproc.so.$(SOVERSION)
 	ln -sf $(@F) $(BUILD)/libproc.so
 
+# ---- the examples ----
+
+# Some are about the loop of another library. They are built where there is that library, and one that this compiler can use:
+# another C library's cannot.
+LOOPS := loop_libuv loop_libev loop_glib
+uses_loop_libuv = uv.h uv_run $(shell pkg-config --cflags --libs libuv 2>/dev/null)
+uses_loop_libev = ev.h ev_run -lev
+uses_loop_glib = glib-unix.h g_unix_fd_add_full $(shell pkg-config --cflags --libs glib-2.0 2>/dev/null)
+flags_for = $(wordlist 3,99,$(uses_$(1)))
+probe = static void *volatile used = (void *)$(word 2,$(uses_$(1))); int main(void) { return !used; }
+can_build = $(shell mkdir -p $(BUILD) && echo '$(probe)' | $(CC) $(ALL_CFLAGS) $(SAN_FLAGS) $(LDFLAGS) -x c \
+    -include $(word 1,$(uses_$(1))) -o $(BUILD)/probe-$(1) - $(flags_for) 2>/dev/null && echo $(1); rm -f $(BUILD)/probe-$(1))
+
+EXAMPLES := $(filter-out $(LOOPS),$(patsubst examples/%.c,%,$(wildcard examples/*.c)))
+ifneq ($(filter all examples check memcheck demo,$(or $(MAKECMDGOALS),all)),)
+EXAMPLES += $(foreach loop,$(LOOPS),$(call can_build,$(loop)))
+endif
+
+examples: $(EXAMPLES:%=$(BUILD)/examples/%)
+
 $(BUILD)/examples/%: examples/%.c $(STATIC) $(FLAGS)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(SAN_FLAGS) -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $< $(STATIC) -pthread
+	$(CC) $(ALL_CFLAGS) $(SAN_FLAGS) -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $< $(STATIC) $(call flags_for,$*) -pthread
 
 # ---- tests ----
 

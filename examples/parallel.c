@@ -12,8 +12,9 @@
  * Exit status: how many jobs failed, at most 100; a command that cannot be started fails for each of its lines. 128 and the
  * number of the signal after SIGINT, SIGTERM or SIGHUP, which stop all jobs first. 255: trouble of parallel's own.
  *
- * One poll() serves all. The output of the first unfinished job goes straight through; that of those after it is held in
- * memory, up to HELD_MOST, from where on they have to wait for the first as well. */
+ * One poll() serves all: the lines, the outputs, and a waiter, from which the ends of the jobs and the signals come. The output
+ * of the first unfinished job goes straight through; that of those after it is held in memory, up to HELD_MOST, from where on
+ * they have to wait for the first as well. */
 #include <proc.h>
 
 #include <err.h>
@@ -27,12 +28,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #define PIECE ((size_t)64 << 10)
 #define HELD_MOST ((size_t)64 << 20)
-#define GRACE_SECONDS 2 /* between SIGTERM and SIGKILL */
+#define GRACE_US 2000000 /* between SIGTERM and SIGKILL */
 
 /* ---- a buffer: filled at its end, emptied at its start ---- */
 
@@ -79,6 +79,7 @@ struct job {
     char *line;
     struct buffer output;
     struct proc *proc;       /* NULL when it does not run any more, or could not start */
+    size_t place;            /* where it is in `running` */
     struct proc_exit exit;   /* how it ended, or … */
     const char *failed_step; /* … where it failed to start, and why */
     int failure;
@@ -93,7 +94,7 @@ struct parallel {
     struct job **running;
     size_t count, most; /* of those that run */
     struct pollfd *fds;
-    int signals;     /* a signalfd */
+    struct proc_waiter *waiter;
     int stop_signal; /* that came; 0: none */
     unsigned long lines, done, failed;
     FILE *failures; /* what is to be said of them at the end */
@@ -166,61 +167,52 @@ static void start(struct parallel *all, struct job *job)
     command_free(command);
     if (!job->proc)
         return;
-    if (proc_pidfd(job->proc) < 0)
-        err(255, "proc_pidfd");
-    all->running[all->count++] = job;
+    if (proc_waiter_add(all->waiter, job->proc, job) < 0)
+        err(255, "proc_waiter_add");
+    job->place = all->count++;
+    all->running[job->place] = job;
 }
 
-/* It has ended. What it left behind lives on; but when we are stopping, the whole group goes. */
-static void reap(struct parallel *all, size_t place)
+/* It has ended, and is reaped. */
+static void forget(struct parallel *all, struct job *job)
 {
-    struct job *job = all->running[place];
-
-    if ((all->stop_signal ? proc_stop(job->proc, &job->exit, 0) : proc_wait(job->proc, &job->exit, -1)) < 0)
-        err(255, "cannot reap a job");
+    all->running[job->place] = all->running[--all->count];
+    all->running[job->place]->place = job->place;
     proc_free(job->proc);
     job->proc = NULL;
-    all->running[place] = all->running[--all->count];
 }
 
-/* All are asked at once, and have the same grace. */
-static void ask_all_to_end(struct parallel *all)
+/* All are asked at once, and have the same grace. They leave the waiter, which would reap them: what is left of a group can be
+ * killed for certain only before its leader is reaped, as proc_stop does. */
+static void stop_jobs(struct parallel *all)
 {
+    struct proc_waiter *grace = proc_waiter_new(PROC_WAITER_PIDFD);
+
     for (size_t i = 0; i < all->count; i++) {
+        proc_waiter_remove(all->waiter, all->running[i]->proc);
         proc_kill_group(all->running[i]->proc, SIGTERM);
         proc_kill_group(all->running[i]->proc, SIGCONT);
     }
-}
+    if (!grace || proc_waiter_alarm(grace, GRACE_US, 0, NULL) < 0)
+        err(255, "grace");
+    for (; all->count > 0; forget(all, all->running[0])) {
+        struct proc *proc = all->running[0]->proc;
+        struct pollfd fds[] = {{.fd = proc_pidfd(proc), .events = POLLIN}, {.fd = proc_waiter_fd(grace), .events = POLLIN}};
 
-static void kill_all(struct parallel *all)
-{
-    while (all->count > 0)
-        reap(all, all->count - 1); /* proc_stop without grace */
-}
-
-/* The first asks all to end; the alarm that follows kills those that have not. (A handler and ppoll would not do: as long as
- * there is output to move, ppoll never looks for signals.) */
-static void take_signal(struct parallel *all)
-{
-    struct signalfd_siginfo info;
-
-    if (read(all->signals, &info, sizeof info) != sizeof info)
-        err(255, "signalfd");
-    if (all->stop_signal) {
-        if (info.ssi_signo == SIGALRM)
-            kill_all(all);
-        return;
+        while (poll(fds, 2, -1) < 0)
+            if (errno != EINTR)
+                err(255, "poll");
+        if (proc_stop(proc, NULL, 0) < 0)
+            err(255, "cannot stop a job");
     }
-    all->stop_signal = (int)info.ssi_signo;
-    ask_all_to_end(all);
-    alarm(GRACE_SECONDS);
+    proc_waiter_free(grace);
 }
 
 /* ---- lines ---- */
 
 static bool has_room_for_a_job(const struct parallel *all)
 {
-    return all->count < all->most && all->held < HELD_MOST && !all->stop_signal;
+    return all->count < all->most && all->held < HELD_MOST;
 }
 
 /* The next line, if it is there as a whole. */
@@ -263,7 +255,7 @@ static void start_jobs(struct parallel *all)
 
 static bool wants_output(const struct parallel *all, const struct job *job)
 {
-    return !all->stop_signal && (job == all->first ? held(&job->output) == 0 : all->held < HELD_MOST);
+    return job == all->first ? held(&job->output) == 0 : all->held < HELD_MOST;
 }
 
 static void take_output(struct parallel *all, struct job *job, size_t size)
@@ -367,40 +359,49 @@ static int report(struct parallel *all)
 
 /* ---- events ---- */
 
-enum { SIGNALS, INPUT, OUTPUT, CHILDREN }; /* places in fds; of each child, its pidfd and its output */
+/* Up to a signal. What a job left behind lives on. */
+static void take_events(struct parallel *all)
+{
+    struct proc_event event;
 
-static size_t watch(struct parallel *all)
+    while (!all->stop_signal && proc_waiter_next(all->waiter, &event, 0) == 1) {
+        struct job *job = event.data;
+
+        if (event.type == PROC_EVENT_SIGNAL) {
+            all->stop_signal = event.signo;
+        } else {
+            take_rest(all, job);
+            job->exit = event.exit;
+            forget(all, job);
+        }
+    }
+}
+
+enum { EVENTS, INPUT, OUTPUT, JOBS }; /* places in fds; of each job, its output */
+
+static void watch(struct parallel *all)
 {
     bool reads = !all->input_ended && has_room_for_a_job(all);
-    bool prints = !all->stop_signal && all->first && held(&all->first->output) > 0;
-    struct pollfd *fds = all->fds;
+    bool prints = all->first && held(&all->first->output) > 0;
 
-    *fds++ = (struct pollfd){.fd = all->signals, .events = POLLIN};
-    *fds++ = (struct pollfd){.fd = reads ? STDIN_FILENO : -1, .events = POLLIN};
-    *fds++ = (struct pollfd){.fd = prints ? STDOUT_FILENO : -1, .events = POLLOUT};
+    all->fds[EVENTS] = (struct pollfd){.fd = proc_waiter_fd(all->waiter), .events = POLLIN};
+    all->fds[INPUT] = (struct pollfd){.fd = reads ? STDIN_FILENO : -1, .events = POLLIN};
+    all->fds[OUTPUT] = (struct pollfd){.fd = prints ? STDOUT_FILENO : -1, .events = POLLOUT};
     for (size_t i = 0; i < all->count; i++) {
-        struct job *job = all->running[i];
+        const struct job *job = all->running[i];
+        int out = proc_out(job->proc);
 
-        *fds++ = (struct pollfd){.fd = proc_pidfd(job->proc), .events = POLLIN};
-        *fds++ = (struct pollfd){.fd = wants_output(all, job) ? proc_out(job->proc) : -1, .events = POLLIN};
+        all->fds[JOBS + i] = (struct pollfd){.fd = wants_output(all, job) ? out : -1, .events = POLLIN};
     }
-    return (size_t)(fds - all->fds);
 }
 
 static void serve(struct parallel *all)
 {
-    for (size_t i = all->count; i-- > 0;) { /* backwards: the last moves into the place of one that has ended */
-        struct job *job = all->running[i];
-
-        if (all->fds[CHILDREN + 2 * i].revents) {
-            take_rest(all, job);
-            reap(all, i);
-        } else if (all->fds[CHILDREN + 2 * i + 1].revents) {
-            take_output(all, job, PIECE);
-        }
-    }
-    if (all->fds[SIGNALS].revents)
-        take_signal(all);
+    for (size_t i = 0; i < all->count; i++)
+        if (all->fds[JOBS + i].revents)
+            take_output(all, all->running[i], PIECE);
+    if (all->fds[EVENTS].revents)
+        take_events(all);
     if (all->fds[OUTPUT].revents)
         print_some(all);
     if (all->fds[INPUT].revents)
@@ -409,41 +410,41 @@ static void serve(struct parallel *all)
 
 static bool is_finished(const struct parallel *all)
 {
-    return !all->first && (all->stop_signal || (all->input_ended && held(&all->input) == 0));
+    return !all->first && all->input_ended && held(&all->input) == 0;
 }
 
 static void run(struct parallel *all)
 {
-    while (start_jobs(all), retire_jobs(all), !is_finished(all)) {
-        size_t count = watch(all);
-
+    while (!all->stop_signal && (start_jobs(all), retire_jobs(all), !is_finished(all))) {
+        watch(all);
         show_progress(all);
-        if (poll(all->fds, count, -1) >= 0)
+        if (poll(all->fds, JOBS + all->count, -1) >= 0)
             serve(all);
         else if (errno != EINTR)
             err(255, "poll");
     }
+    if (all->stop_signal)
+        stop_jobs(all);
+    retire_jobs(all);
 }
 
 /* ---- the beginning ---- */
 
-/* What would end us comes here instead, but for what we were told to ignore, by nohup for one. Jobs start with no signal
- * blocked. */
-static int take_signals(void)
+/* What would end us comes here instead, but for what we were told to ignore, by nohup for one. The mode with pidfds, since each
+ * job has one in any case, by which its group is signalled. */
+static struct proc_waiter *make_waiter(void)
 {
     static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    struct proc_waiter *waiter = proc_waiter_new(PROC_WAITER_PIDFD);
     struct sigaction action;
-    sigset_t taken;
 
-    sigemptyset(&taken);
-    sigaddset(&taken, SIGALRM); /* our own */
+    if (!waiter)
+        err(255, "proc_waiter_new");
     for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
-        if (sigaction(signals[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
-            sigaddset(&taken, signals[i]);
-    int fd = signalfd(-1, &taken, SFD_CLOEXEC);
-    if (fd < 0 || sigprocmask(SIG_BLOCK, &taken, NULL) < 0)
-        err(255, "signalfd");
-    return fd;
+        if (sigaction(signals[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN &&
+            proc_waiter_signal(waiter, signals[i], NULL) < 0)
+            err(255, "proc_waiter_signal");
+    return waiter;
 }
 
 static long processors(void)
@@ -478,21 +479,21 @@ static void parse(struct parallel *all, int argc, char **argv)
 static void prepare(struct parallel *all)
 {
     if (fcntl(STDIN_FILENO, F_GETFD) < 0 || fcntl(STDOUT_FILENO, F_GETFD) < 0)
-        err(255, "standard streams"); /* our signalfd would get the number of one that is closed */
+        err(255, "standard streams"); /* a descriptor of ours would get the number of one that is closed */
     all->last = &all->first;
     all->running = calloc(all->most, sizeof(struct job *));
-    all->fds = calloc(CHILDREN + 2 * all->most, sizeof(struct pollfd));
+    all->fds = calloc(JOBS + all->most, sizeof(struct pollfd));
     all->failures = open_memstream(&all->failures_text, &all->failures_size);
     if (!all->running || !all->fds || !all->failures)
         err(255, "memory");
-    all->signals = take_signals();
+    all->waiter = make_waiter();
     all->shows_progress = isatty(STDERR_FILENO);
     all->at_line_start = true;
 }
 
 static void release(struct parallel *all)
 {
-    close(all->signals);
+    proc_waiter_free(all->waiter);
     free(all->input.data);
     free(all->running);
     free(all->fds);

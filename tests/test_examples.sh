@@ -1,124 +1,14 @@
 #!/bin/sh
-# Every example, as a user runs it. Run from the repository's root.
+# Every example, as a user runs it, but for those of the waiter. Run from the repository's root.
 # BUILD: the build directory. SAN: the sanitizers that it was built with, if any.
 #
 # The commands in single quotes are for the shells that the examples start; dash and busybox have ulimit -n.
 # shellcheck disable=SC2016,SC3045
 set -u
+. tests/examples_lib.sh
 
-examples=$(cd "${BUILD:-build/cc}/examples" && pwd) || exit 1
-tmp=$(mktemp -d) || exit 1
-trap 'rm -rf "$tmp"' EXIT
-trap 'exit 1' HUP INT TERM
-cd "$tmp" || exit 1
-export LC_ALL=C
-passed=0 failed=0
 lines=10000
 [ -z "${SAN:-}" ] || lines=2000
-
-# ---- tools ----
-
-ok()
-{
-    passed=$((passed + 1))
-    echo "ok - $1"
-}
-
-not_ok()
-{
-    failed=$((failed + 1))
-    echo "not ok - $1"
-    [ $# -lt 2 ] || printf '%s\n' "$2" | cut -c 1-200 | head -n 20 | sed 's/^/# /' >&2
-}
-
-# is SENTENCE EXPECTED ACTUAL
-is()
-{
-    if [ "$2" = "$3" ]; then ok "$1"; else not_ok "$1" "expected: $2
-got: $3"; fi
-}
-
-# is_like SENTENCE PATTERN ACTUAL: a pattern of the shell's
-is_like()
-{
-    # shellcheck disable=SC2254
-    case $3 in
-    $2) ok "$1" ;;
-    *) not_ok "$1" "expected: $2
-got: $3" ;;
-    esac
-}
-
-# same SENTENCE FILE FILE
-same()
-{
-    if cmp -s "$2" "$3"; then ok "$1"; else not_ok "$1" "$(cmp "$2" "$3" 2>&1)"; fi
-}
-
-# holds SENTENCE COMMAND...
-holds()
-{
-    sentence=$1
-    shift
-    if "$@"; then ok "$sentence"; else not_ok "$sentence" "not so: $*"; fi
-}
-
-# Runs an example: stdout in out, stderr in err, exit status in $status. One that hangs is killed.
-run()
-{
-    example=$1
-    shift
-    timeout -s KILL 60 "$examples/$example" "$@" >out 2>err
-    status=$?
-}
-
-size_of()
-{
-    wc -c <"$1" | tr -d ' '
-}
-
-one_line()
-{
-    tr '\n' ' ' <"$1" | sed 's/ $//'
-}
-
-# soon COMMAND...: within ten seconds
-soon()
-{
-    tries=0
-    until "$@"; do
-        tries=$((tries + 1))
-        [ $tries -lt 500 ] || return 1
-        sleep 0.02
-    done
-}
-
-# A zombie is gone as well: its new parent is not ours to test.
-is_gone()
-{
-    ! kill -0 "$1" 2>/dev/null || grep -q '^State:[[:space:]]*[ZX]' "/proc/$1/status" 2>/dev/null || [ ! -e "/proc/$1" ]
-}
-
-# all_gone COUNT FILE...: all processes that are named there, and so many are
-all_gone()
-{
-    count=$1
-    shift
-    named=$(cat "$@" 2>/dev/null)
-    # shellcheck disable=SC2086
-    set -- $named
-    [ $# -eq "$count" ] || return 1
-    for pid; do
-        soon is_gone "$pid" || return 1
-    done
-}
-
-fresh()
-{
-    rm -rf "$tmp/work"
-    mkdir "$tmp/work"
-    cd "$tmp/work" || exit 1
-}
 
 # ---- hello, capture ----
 
@@ -372,10 +262,12 @@ is "parallel does not wait for what a job left behind" "0 done" "$status $(cat o
 holds "parallel lets it live" kill -0 "$(cat pid)"
 kill "$(cat pid)"
 
-# Four jobs with a child each; when all are there, the last sends parallel a signal.
+# Four jobs with a child each, of which both, none, or only the child ignores SIGTERM. When all are there, the last sends
+# parallel a signal.
 cat >"$tmp/four_jobs" <<'END'
 [ $1 = kind ] || trap "" TERM
 sleep 1000 &
+[ $1 = stubborn ] || trap - TERM
 echo $$ $! >new.$3
 mv new.$3 pids.$3
 if [ $3 = 4 ]; then
@@ -397,6 +289,7 @@ stopped_by()
 
 stopped_by TERM 143 kind
 stopped_by TERM 143 stubborn
+stopped_by TERM 143 mixed
 stopped_by HUP 129 kind
 case $(sed -n 's/^SigIgn:[[:space:]]*//p' /proc/self/status) in
 *[2367abef]) ok "(SIGINT not tested: it is ignored here, as in the background of a shell)" ;;
@@ -428,5 +321,4 @@ run parallel -j 2 sh two_jobs <input 2>killed
 is "parallel: killed outright" 137 $status
 holds "parallel: its jobs do not outlive it" all_gone 2 pid.1 pid.2
 
-echo "$passed passed, $failed failed"
-[ $failed -eq 0 ]
+sum_up

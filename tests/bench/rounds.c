@@ -4,16 +4,12 @@
 
 #include <err.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #define BURST 11
 #define SLOW_NS 1000000
 #define SLOW_TURNS 10
-#define PEER_PATIENCE_MS 60000
 
 /* ---- peers ---- */
 
@@ -33,43 +29,18 @@ static int64_t median_time(bench_fn *run, void *arg, unsigned count)
     return (int64_t)median;
 }
 
-/* A line without its newline; false at the end. */
-static bool hear(struct proc *peer, char *line, size_t size)
-{
-    size_t used = 0;
-
-    while (used + 1 < size && proc_read(peer, line + used, 1) == 1 && line[used] != '\n')
-        used++;
-    line[used] = '\0';
-    return used > 0;
-}
-
 static int64_t there(struct candidate *candidate, unsigned count)
 {
-    char line[32];
-    int length = snprintf(line, sizeof line, "%u\n", count);
+    const char *answer = peer_ask(candidate->process, "%u", count);
 
-    if (proc_write(candidate->process, line, (size_t)length) < 0 || !hear(candidate->process, line, sizeof line))
+    if (!answer)
         errx(1, "%s: does not answer", candidate->name);
-    return strtoll(line, NULL, 10);
+    return strtoll(answer, NULL, 10);
 }
 
 static int64_t take_turn(struct candidate *candidate, unsigned count)
 {
     return candidate->peer ? there(candidate, count) : median_time(candidate->run, candidate->arg, count);
-}
-
-/* The peer dies with us, whatever becomes of us. */
-static bool start_peer(struct candidate *candidate)
-{
-    struct proc_options options = {.argv = candidate->peer, .in = PROC_PIPE, .out = PROC_PIPE, .death_signal = SIGKILL};
-    char line[32] = "";
-
-    candidate->process = proc_spawn(&options);
-    if (!candidate->process)
-        return false;
-    proc_set_timeout(candidate->process, PEER_PATIENCE_MS);
-    return hear(candidate->process, line, sizeof line) && strcmp(line, "ready") == 0;
 }
 
 void serve(bench_fn *run, void *arg)
@@ -101,7 +72,7 @@ void stay_on_one_processor(void)
 static void prepare(struct candidate *candidate, unsigned rounds)
 {
     series_make(&candidate->series, candidate->name, rounds);
-    if (!candidate->left_out && candidate->peer && !start_peer(candidate))
+    if (!candidate->left_out && candidate->peer && !(candidate->process = peer_start(candidate->peer)))
         candidate->left_out = "absent";
     candidate->series.left_out = candidate->left_out;
     if (candidate->left_out)

@@ -3,20 +3,16 @@
 #define BENCH_ROUNDS_H
 
 #include "bench.h"
-
-#include <proc.h>
+#include "peer.h"
 
 /* Does the thing once. */
 typedef void bench_fn(void *arg);
-
-/* Program and arguments, for `peer`. */
-#define PEER(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 struct candidate {
     const char *name;
     bench_fn *run; /* in this process … */
     void *arg;
-    const char *const *peer; /* … or a program that answers as serve() does, with its own memory, handlers, threads */
+    const char *const *peer; /* … or a program that answers as serve() does */
     const char *left_out;    /* why it is not to run */
 
     struct series series; /* microseconds for once, from run_rounds on */
