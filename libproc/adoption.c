@@ -36,20 +36,21 @@ static bool parse_stat(const char *text, struct process_stat *stat)
     return true;
 }
 
-static bool read_stat(int directory, pid_t pid, struct process_stat *stat)
+/* Returns 0, or -errno: -ESRCH when there is no such process. */
+static long read_stat(int directory, pid_t pid, struct process_stat *stat)
 {
     char path[32], text[1024];
 
     snprintf(path, sizeof path, "%s%d/stat", directory == AT_FDCWD ? "/proc/" : "", (int)pid);
     long fd = raw(SYS_openat, directory, path, O_RDONLY | O_CLOEXEC, 0);
     if (fd < 0)
-        return false;
+        return fd == -ENOENT ? -ESRCH : fd;
     long size = raw(SYS_read, fd, text, sizeof text - 1);
     raw(SYS_close, fd);
-    if (size <= 0)
-        return false;
+    if (size < 0)
+        return size;
     text[size] = '\0';
-    return parse_stat(text, stat);
+    return parse_stat(text, stat) ? 0 : -ESRCH;
 }
 
 /* ---- all children ---- */
@@ -58,22 +59,27 @@ struct search_of_children {
     pid_t self;
     void (*each)(void *argument, pid_t pid, const struct process_stat *stat);
     void *argument;
+    long failure;
 };
 
 static void look_at_process(void *argument, int directory, int pid)
 {
     struct search_of_children *search = argument;
     struct process_stat stat;
+    long result = read_stat(directory, pid, &stat);
 
-    if (read_stat(directory, pid, &stat) && stat.parent == search->self)
+    if (result == 0 && stat.parent == search->self)
         search->each(search->argument, pid, &stat);
+    else if (result < 0 && result != -ESRCH)
+        search->failure = result;
 }
 
 static long each_child(void (*each)(void *argument, pid_t pid, const struct process_stat *stat), void *argument)
 {
-    struct search_of_children search = {(pid_t)raw(SYS_getpid), each, argument};
+    struct search_of_children search = {(pid_t)raw(SYS_getpid), each, argument, 0};
+    long result = numbers_in("/proc", look_at_process, &search);
 
-    return numbers_in("/proc", look_at_process, &search);
+    return result < 0 ? result : search.failure;
 }
 
 /* ---- those that were there before ---- */
@@ -146,20 +152,28 @@ void adoption_free(struct adoption *adoption)
 
 /* ---- whose is it? ---- */
 
-static bool is_stranger(const struct adoption *adoption, pid_t pid)
+static bool is_stranger(const struct adoption *adoption, pid_t pid, const struct process_stat *stat)
 {
-    struct process_stat stat;
-
     for (size_t i = 0; i < adoption->nstrangers; i++)
-        if (adoption->strangers[i].pid == pid)
-            return !read_stat(AT_FDCWD, pid, &stat) || stat.started == adoption->strangers[i].started;
+        if (adoption->strangers[i].pid == pid && adoption->strangers[i].started == stat->started)
+            return true;
     return false;
 }
 
-/* ends_whose is asked last: a child of ours that was being started when this one had already ended is not this one. */
+/* A process that we trace comes up among our children without being one. Where there is no /proc there were no children at the
+ * beginning, and the kernel's word is all there is.
+ *
+ * ends_whose is asked last: a child of ours that was being started when this one had already ended is not this one. */
 enum adopted adoption_has(const struct adoption *adoption, pid_t zombie)
 {
-    if (!adoption->begun || is_stranger(adoption, zombie))
+    struct process_stat stat;
+
+    if (!adoption->begun)
+        return ADOPTED_NOT;
+    long result = read_stat(AT_FDCWD, zombie, &stat);
+    if (result < 0 && result != -ESRCH)
+        return ADOPTED_IN_DOUBT;
+    if (result == 0 && (stat.parent != raw(SYS_getpid) || is_stranger(adoption, zombie, &stat)))
         return ADOPTED_NOT;
     enum ends_whose whose = ends_whose(zombie);
     return whose == WHOSE_OTHER ? ADOPTED : whose == WHOSE_OURS ? ADOPTED_NOT : ADOPTED_IN_DOUBT;
@@ -178,7 +192,7 @@ static void pass_zombie_on(void *argument, pid_t pid, const struct process_stat 
         zombies->each(zombies->argument, pid);
 }
 
-void adoption_each_zombie(void (*each)(void *argument, pid_t zombie), void *argument)
+long adoption_each_zombie(void (*each)(void *argument, pid_t zombie), void *argument)
 {
-    each_child(pass_zombie_on, &(struct zombies){each, argument});
+    return each_child(pass_zombie_on, &(struct zombies){each, argument});
 }

@@ -23,7 +23,7 @@ void adoption_free(struct adoption *adoption);
 /* Whether a child that has ended is one to be reaped here. */
 enum adopted { ADOPTED_NOT, ADOPTED, ADOPTED_IN_DOUBT } adoption_has(const struct adoption *adoption, pid_t zombie);
 
-/* Calls `each` for every child of this process that has ended, whosever it is. */
-void adoption_each_zombie(void (*each)(void *argument, pid_t zombie), void *argument);
+/* Calls `each` for every child of this process that has ended, whosever it is. -errno when some may have been missed. */
+long adoption_each_zombie(void (*each)(void *argument, pid_t zombie), void *argument);
 
 #endif

@@ -3,11 +3,11 @@
 #define LIBPROC_ALARMS_H
 
 #include "int_map.h"
+#include "timer.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#define NEVER_NS INT64_MAX
 
 struct alarm {
     int64_t at_ns, every_ns; /* every: 0: once */

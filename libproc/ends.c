@@ -161,6 +161,16 @@ int ends_create(ends_make_fn *make, int argument, struct ends *one, enum end one
     return result;
 }
 
+int ends_open(ends_open_fn *open, const void *argument, struct ends *ends, enum end end)
+{
+    pthread_mutex_lock(&lock);
+    int fd = fd_above_stdio((int)kernel_result(open(argument)));
+    if (fd >= 0)
+        ends->fd[end] = fd;
+    pthread_mutex_unlock(&lock);
+    return fd;
+}
+
 int ends_dup(struct ends *ends, enum end from, enum end to)
 {
     pthread_mutex_lock(&lock);

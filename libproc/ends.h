@@ -43,6 +43,10 @@ int ends_create(ends_make_fn *make, int argument, struct ends *one, enum end one
 int ends_make_pipe(int pair[2], int unused);
 int ends_make_socketpair(int pair[2], int type);
 
+/* Creates one descriptor, in the same way. `open` returns it, or -errno. */
+typedef long ends_open_fn(const void *argument);
+int ends_open(ends_open_fn *open, const void *argument, struct ends *ends, enum end end);
+
 int ends_dup(struct ends *ends, enum end from, enum end to);
 
 /* Renumbers a descriptor to `above` or more. */

@@ -1,15 +1,17 @@
 /* Open addressing with linear probing, at most half full; removing moves later entries back, so that there are no graves. */
 #include "int_map.h"
 
+#include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
 
-#define ROOM_FIRST 16
+#define BITS_FIRST 4
+#define BITS_MOST 31
 
 /* Neighbouring keys, as process ids are, spread over the table. */
 static size_t home(const struct int_map *map, int key)
 {
-    return ((uint32_t)key * UINT32_C(2654435769) >> 7) & (map->room - 1);
+    return (uint32_t)key * UINT32_C(2654435769) >> (32 - map->bits);
 }
 
 static size_t after(const struct int_map *map, size_t place)
@@ -30,10 +32,13 @@ int int_map_reserve(struct int_map *map)
 {
     if (2 * (map->count + 1) <= map->room)
         return 0;
-    struct int_map grown = {.room = map->room ? 2 * map->room : ROOM_FIRST};
-    grown.slots = calloc(grown.room, sizeof *grown.slots);
-    if (!grown.slots)
+    struct int_map grown = {.bits = map->room ? map->bits + 1 : BITS_FIRST};
+    grown.room = (size_t)1 << grown.bits;
+    grown.slots = grown.bits <= BITS_MOST ? calloc(grown.room, sizeof *grown.slots) : NULL;
+    if (!grown.slots) {
+        errno = ENOMEM;
         return -1;
+    }
     for (size_t i = 0; i < map->room; i++)
         if (map->slots[i].key)
             int_map_put(&grown, map->slots[i].key, map->slots[i].value);

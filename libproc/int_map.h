@@ -9,7 +9,8 @@ struct int_map {
         int key; /* 0: free */
         void *value;
     } *slots;
-    size_t count, room; /* room: 0 or a power of two */
+    size_t count, room; /* room: 0 or a power of two, … */
+    unsigned bits;      /* … of this exponent */
 };
 
 int int_map_reserve(struct int_map *map); /* room for one more; -1 with ENOMEM */

@@ -1,5 +1,5 @@
 /* What can be asked of a child at any time, and its end as an object. */
-#include "process_state.h"
+#include "reap.h"
 
 #include "kernel.h"
 
@@ -60,7 +60,7 @@ int proc_err(const struct proc *proc)
 /* Not the owner: a forked copy of the object, in a process whose business the child is not. */
 static bool is_ours_and_runs(const struct proc *proc)
 {
-    return proc->pid > 0 && !proc->reaped && !proc->detached && proc->owner == raw(SYS_getpid);
+    return proc->pid > 0 && !proc->reaped && proc->owner == raw(SYS_getpid);
 }
 
 void proc_free(struct proc *proc)
@@ -68,8 +68,12 @@ void proc_free(struct proc *proc)
     if (!proc || proc->is_self)
         return;
     int saved = errno;
-    if (is_ours_and_runs(proc))
-        proc_stop(proc, NULL, 0);
+    if (is_ours_and_runs(proc)) {
+        if (proc->detached)
+            reap_in_time(proc, 0); /* if it has ended, and we are its new parent */
+        else
+            proc_stop(proc, NULL, 0);
+    }
     process_discard(proc);
     if (errno != saved) /* a write for nothing would cost a page's copy after a fork */
         errno = saved;

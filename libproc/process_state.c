@@ -64,6 +64,11 @@ static bool is_child(int pidfd)
     return raw(SYS_waitid, P_PIDFD, pidfd, &info, WEXITED | WNOHANG | WNOWAIT | __WALL, NULL) >= 0;
 }
 
+static long open_pidfd(const void *pid)
+{
+    return raw(SYS_pidfd_open, *(const pid_t *)pid, 0);
+}
+
 int process_pidfd(struct proc *proc)
 {
     int *pidfd = &proc->ends.fd[END_PIDFD];
@@ -74,16 +79,12 @@ int process_pidfd(struct proc *proc)
         errno = ESRCH;
         return -1;
     }
-    int fd = fd_above_stdio((int)sys(SYS_pidfd_open, proc->pid, 0));
-    if (fd < 0)
-        return -1;
-    if (!proc->detached && !is_child(fd)) {
-        raw(SYS_close, fd);
-        errno = ESRCH;
-        return -1;
-    }
-    ends_set(&proc->ends, END_PIDFD, fd);
-    return fd;
+    int fd = ends_open(open_pidfd, &proc->pid, &proc->ends, END_PIDFD);
+    if (fd < 0 || proc->detached || is_child(fd))
+        return fd;
+    ends_close(&proc->ends, END_PIDFD);
+    errno = ESRCH;
+    return -1;
 }
 
 void process_drop_pidfd(struct proc *proc)

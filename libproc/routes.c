@@ -41,12 +41,13 @@ int routes_take_children(struct routes *routes)
     struct kernel_sigaction action = signals_action(SIGCHLD);
     if (action.handler != SIG_IGN && !(action.flags & SA_NOCLDWAIT))
         return 0;
-    routes->for_children = action;
+    routes->before = action;
     routes->children_revived = true;
     if (action.handler == SIG_IGN)
         action.handler = SIG_DFL;
     action.flags &= ~(unsigned long)SA_NOCLDWAIT;
     signals_set_action(SIGCHLD, &action);
+    routes->instead = signals_action(SIGCHLD);
     return 0;
 }
 
@@ -55,9 +56,8 @@ static void put_children_back(struct routes *routes)
 {
     struct kernel_sigaction now = signals_action(SIGCHLD);
 
-    if (now.handler != SIG_IGN && !(now.flags & SA_NOCLDWAIT) &&
-        (now.handler == SIG_DFL || now.handler == routes->for_children.handler))
-        signals_set_action(SIGCHLD, &routes->for_children);
+    if (now.handler == routes->instead.handler && now.flags == routes->instead.flags && now.mask == routes->instead.mask)
+        signals_set_action(SIGCHLD, &routes->before);
     routes->children_revived = false;
 }
 

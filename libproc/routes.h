@@ -8,8 +8,8 @@ struct routes {
     kernel_sigset taken;   /* all that are routed, and SIGCHLD where the waiter itself needs it */
     kernel_sigset blocked; /* those of them that were not blocked before */
     void *data[KERNEL_SIGNALS];
-    bool children_revived;                /* SIGCHLD was ignored, or made children vanish: … */
-    struct kernel_sigaction for_children; /* … as it was before */
+    bool children_revived;                    /* SIGCHLD was ignored, or made children vanish: … */
+    struct kernel_sigaction before, instead;  /* … as it was, and what it was set to */
 };
 
 /* Claims a signal for this waiter and blocks it. -1 with EBUSY: another waiter of the process has it. */

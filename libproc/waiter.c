@@ -13,7 +13,6 @@
 #include "routes.h"
 #include "watched.h"
 
-#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -27,7 +26,7 @@ struct proc_waiter {
     struct watched_set children;
     struct routes routes;
     struct alarms alarms;
-    int64_t timer_at_ns;   /* what END_TIMER is set to; NEVER_NS: nothing */
+    struct timer timer;
     int gathered_in_a_row; /* children that were reported without a look at what else there is */
 };
 
@@ -44,32 +43,47 @@ static bool needs_sigchld(const struct proc_waiter *waiter)
 
 /* ---- making one ---- */
 
-static int set_end(struct proc_waiter *waiter, enum end end, long fd)
+static long open_epoll(const void *unused)
 {
-    int above = fd_above_stdio((int)kernel_result(fd));
-
-    if (above < 0)
-        return -1;
-    ends_set(&waiter->ends, end, above);
-    if (end == END_EPOLL)
-        return 0;
-    /* What the bell rings for is looked at in any case. */
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = end == END_BELL ? NULL : &waiter->ends.fd[end]};
-    return (int)sys(SYS_epoll_ctl, waiter->ends.fd[END_EPOLL], EPOLL_CTL_ADD, above, &event);
+    (void)unused;
+    return raw(SYS_epoll_create1, EPOLL_CLOEXEC);
 }
 
-static long open_signals(int fd, kernel_sigset which)
+static long open_signals(const void *which)
 {
-    return raw(SYS_signalfd4, fd, &which, sizeof which, SFD_CLOEXEC | SFD_NONBLOCK);
+    return raw(SYS_signalfd4, -1, which, sizeof(kernel_sigset), SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static long open_timer(const void *unused)
+{
+    (void)unused;
+    return raw(SYS_timerfd_create, CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+}
+
+static long open_bell(const void *unused)
+{
+    (void)unused;
+    return raw(SYS_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK);
+}
+
+/* Opens one end, which epoll shall watch as `source`. */
+static int add_end(struct proc_waiter *waiter, enum end end, ends_open_fn *open, void *source)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = source};
+    int fd = ends_open(open, &waiter->routes.taken, &waiter->ends, end);
+
+    return fd < 0 ? -1 : (int)sys(SYS_epoll_ctl, waiter->ends.fd[END_EPOLL], EPOLL_CTL_ADD, fd, &event);
 }
 
 static int open_ends(struct proc_waiter *waiter)
 {
-    if (set_end(waiter, END_EPOLL, raw(SYS_epoll_create1, EPOLL_CLOEXEC)) < 0 ||
-        set_end(waiter, END_SIGNALS, open_signals(-1, waiter->routes.taken)) < 0 ||
-        set_end(waiter, END_TIMER, raw(SYS_timerfd_create, CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)) < 0)
+    int *fd = waiter->ends.fd;
+
+    if (ends_open(open_epoll, NULL, &waiter->ends, END_EPOLL) < 0 ||
+        add_end(waiter, END_SIGNALS, open_signals, &fd[END_SIGNALS]) < 0 ||
+        add_end(waiter, END_TIMER, open_timer, &fd[END_TIMER]) < 0)
         return -1;
-    return set_end(waiter, END_BELL, raw(SYS_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK));
+    return add_end(waiter, END_BELL, open_bell, NULL); /* what it rings for is looked at in any case */
 }
 
 static int prepare(struct proc_waiter *waiter)
@@ -95,7 +109,8 @@ struct proc_waiter *proc_waiter_new(unsigned flags)
     waiter->flags = flags;
     waiter->children.ends = &waiter->ends;
     waiter->children.hears = needs_sigchld(waiter);
-    waiter->children.sweep_at_ns = waiter->timer_at_ns = NEVER_NS;
+    waiter->children.timer = &waiter->timer;
+    timer_init(&waiter->timer, &waiter->ends);
     if (prepare(waiter) == 0)
         return waiter;
     proc_waiter_free(waiter);
@@ -127,28 +142,9 @@ int proc_waiter_fd(const struct proc_waiter *waiter)
 
 /* ---- time ---- */
 
-static int64_t next_ns(const struct proc_waiter *waiter)
+static void set_alarm_timer(struct proc_waiter *waiter)
 {
-    int64_t alarm = alarms_next_ns(&waiter->alarms);
-
-    return alarm < waiter->children.sweep_at_ns ? alarm : waiter->children.sweep_at_ns;
-}
-
-/* A timer that has expired stays readable until it is set anew: so it is left alone as long as anything is due. */
-static void set_timer(struct proc_waiter *waiter)
-{
-    int64_t at = next_ns(waiter);
-
-    if (at == waiter->timer_at_ns)
-        return;
-    int64_t now = monotonic_ns();
-    if (at <= now && waiter->timer_at_ns <= now)
-        return;
-    struct itimerspec when = {.it_value = {at / 1000000000, at % 1000000000}};
-    if (at == NEVER_NS)
-        when.it_value = (struct timespec){0};
-    raw(SYS_timerfd_settime, waiter->ends.fd[END_TIMER], TFD_TIMER_ABSTIME, &when, NULL);
-    waiter->timer_at_ns = at;
+    timer_wish(&waiter->timer, TIMER_ALARM, alarms_next_ns(&waiter->alarms));
 }
 
 int proc_waiter_alarm(struct proc_waiter *waiter, int64_t first_us, int64_t every_us, void *data)
@@ -156,7 +152,7 @@ int proc_waiter_alarm(struct proc_waiter *waiter, int64_t first_us, int64_t ever
     if (first_us < 0 || every_us < 0)
         return fail(EINVAL);
     int id = alarms_add(&waiter->alarms, monotonic_ns(), first_us, every_us, data);
-    set_timer(waiter);
+    set_alarm_timer(waiter);
     return id;
 }
 
@@ -164,20 +160,20 @@ int proc_waiter_cancel(struct proc_waiter *waiter, int alarm)
 {
     int result = alarms_cancel(&waiter->alarms, alarm);
 
-    set_timer(waiter);
+    set_alarm_timer(waiter);
     return result;
 }
 
 static bool take_time(struct proc_waiter *waiter, struct proc_event *event)
 {
-    if (next_ns(waiter) == NEVER_NS)
-        return false;
-    int64_t now = monotonic_ns();
     struct rung rung;
-    if (waiter->children.sweep_at_ns <= now)
+    int64_t now = monotonic_ns();
+
+    if (waiter->timer.wish_ns[TIMER_SWEEP] <= now)
         watched_sweep(&waiter->children);
     if (!alarms_ring(&waiter->alarms, now, &rung))
         return false;
+    set_alarm_timer(waiter);
     *event = (struct proc_event){
         .type = PROC_EVENT_ALARM, .data = rung.data, .alarm = rung.id, .expirations = rung.expirations};
     return true;
@@ -196,7 +192,7 @@ static bool can_be_routed(const struct proc_waiter *waiter, int signo)
 
 static int set_signals(struct proc_waiter *waiter)
 {
-    return (int)kernel_result(open_signals(waiter->ends.fd[END_SIGNALS], waiter->routes.taken));
+    return (int)sys(SYS_signalfd4, waiter->ends.fd[END_SIGNALS], &waiter->routes.taken, sizeof(kernel_sigset), 0);
 }
 
 int proc_waiter_signal(struct proc_waiter *waiter, int signo, void *data)
@@ -316,13 +312,6 @@ static bool take_event(struct proc_waiter *waiter, struct proc_event *event)
     return true;
 }
 
-/* The descriptor is to be readable exactly if there is more. */
-static void settle(struct proc_waiter *waiter)
-{
-    watched_settle(&waiter->children);
-    set_timer(waiter);
-}
-
 static int milliseconds_left(struct deadline deadline)
 {
     int64_t left = deadline_left_ns(deadline);
@@ -356,27 +345,28 @@ static bool awaits_nothing(const struct proc_waiter *waiter)
            !(waiter->routes.taken & ~own);
 }
 
-int proc_waiter_next(struct proc_waiter *waiter, struct proc_event *event, int timeout_ms)
+static int wait_for_event(struct proc_waiter *waiter, struct proc_event *event, struct deadline deadline)
 {
-    struct deadline deadline = deadline_in(timeout_ms);
-
-    if (timeout_ms < -1)
-        return fail(EINVAL);
-    if (timeout_ms == -1 && awaits_nothing(waiter))
-        return fail(ECHILD);
     while (!take_event(waiter, event)) {
-        set_timer(waiter);
         int ready = look(waiter, deadline);
 
         if (ready < 0)
             return -1;
-        if (ready == 0) { /* the timer may be a little late */
-            bool rung = take_time(waiter, event) || take_event(waiter, event);
-
-            settle(waiter);
-            return rung;
-        }
+        if (ready == 0) /* the timer may be a little late */
+            return take_time(waiter, event) || take_event(waiter, event);
     }
-    settle(waiter);
     return 1;
+}
+
+int proc_waiter_next(struct proc_waiter *waiter, struct proc_event *event, int timeout_ms)
+{
+    if (timeout_ms < -1)
+        return fail(EINVAL);
+    if (timeout_ms == -1 && awaits_nothing(waiter))
+        return fail(ECHILD);
+    waiter->children.serving = true;
+    int result = wait_for_event(waiter, event, deadline_in(timeout_ms));
+    watched_settle(&waiter->children);
+    waiter->children.serving = false;
+    return result;
 }

@@ -1,13 +1,11 @@
 /* Taking children in, finding out which have ended, and letting them go. */
 #include "watched.h"
 
-#include "alarms.h"
 #include "deadline.h"
 #include "kernel.h"
-#include "signals.h"
 #include "reap.h"
+#include "signals.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 
@@ -23,94 +21,12 @@
 /* For a tracer to let go, or a detached child's new parent to reap it: neither may raise a SIGCHLD here. */
 #define POLL_EVERY_NS (20 * MS)
 
-/* ---- lists ---- */
-
-static void append(struct watched_list *list, struct watched *child)
-{
-    child->previous = list->last;
-    child->next = NULL;
-    if (list->last)
-        list->last->next = child;
-    else
-        list->first = child;
-    list->last = child;
-}
-
-static void take_out(struct watched_list *list, struct watched *child)
-{
-    if (child->previous)
-        child->previous->next = child->next;
-    else
-        list->first = child->next;
-    if (child->next)
-        child->next->previous = child->previous;
-    else
-        list->last = child->previous;
-}
-
-/* ---- states ---- */
-
-static int hold(struct watched *child)
-{
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = child};
-
-    return (int)sys(SYS_epoll_ctl, child->set->ends->fd[END_EPOLL], EPOLL_CTL_ADD, child->proc->ends.fd[END_PIDFD], &event);
-}
-
-static void forget_in_batch(struct watched *child)
-{
-    struct watched_set *set = child->set;
-
-    for (int i = set->batch_next; i < set->batch_end; i++)
-        if (set->batch[i].data.ptr == child)
-            set->batch[i].data.ptr = NULL;
-}
-
-/* By hand, and not by closing the pidfd: as long as a process that was forked meanwhile has a copy of it, the kernel would go
- * on reporting it. A forked copy of the waiter shares the parent's epoll, and leaves it alone. */
-static void unhold(struct watched *child)
-{
-    if (child->set->owner == raw(SYS_getpid))
-        raw(SYS_epoll_ctl, child->set->ends->fd[END_EPOLL], EPOLL_CTL_DEL, child->proc->ends.fd[END_PIDFD], NULL);
-    forget_in_batch(child);
-}
-
-static void leave_state(struct watched *child)
-{
-    struct watched_set *set = child->set;
-
-    if (child->state == WATCHED_HELD)
-        unhold(child);
-    else
-        take_out(child->state == WATCHED_UNHELD ? &set->unheld : &set->ended, child);
-    set->polled -= child->polled;
-    child->polled = false;
-}
-
-static void enter_unheld(struct watched *child)
-{
-    child->state = WATCHED_UNHELD;
-    append(&child->set->unheld, child);
-}
-
-/* A child that has been reaped, or an orphan. */
-static void enter_ended(struct watched *child)
-{
-    child->state = WATCHED_ENDED;
-    append(&child->set->ended, child);
-}
-
-static void set_ended(struct watched *child)
-{
-    int_map_remove(&child->set->by_pid, child->proc->pid);
-    leave_state(child);
-    enter_ended(child);
-}
+/* ---- when to ask each ---- */
 
 static void sweep_by(struct watched_set *set, int64_t at_ns)
 {
-    if (at_ns < set->sweep_at_ns)
-        set->sweep_at_ns = at_ns;
+    if (at_ns < set->timer->wish_ns[TIMER_SWEEP])
+        timer_wish(set->timer, TIMER_SWEEP, at_ns);
 }
 
 static void sweep_soon(struct watched_set *set)
@@ -124,8 +40,8 @@ static void sweep_soon(struct watched_set *set)
  * saying so. */
 static void set_polled(struct watched *child)
 {
-    leave_state(child);
-    enter_unheld(child);
+    watched_leave_state(child);
+    watched_enter_unheld(child);
     child->polled = true;
     child->set->polled++;
     sweep_by(child->set, monotonic_ns() + POLL_EVERY_NS);
@@ -140,9 +56,10 @@ static void let_go(struct observer *observer)
 
     if (child->state != WATCHED_ENDED)
         int_map_remove(&set->by_pid, child->proc->pid);
-    leave_state(child);
+    watched_leave_state(child);
     set->count--;
-    watched_settle(set);
+    if (!set->serving)
+        watched_settle(set);
     free(child);
 }
 
@@ -158,38 +75,27 @@ static bool is_spare(int pidfd)
 static int hold_if_possible(struct watched *child, bool must_hold)
 {
     struct proc *proc = child->proc;
-    int pidfd = process_pidfd(proc);
+    bool had_pidfd = proc->ends.fd[END_PIDFD] >= 0;
 
     must_hold |= proc->detached; /* its end raises no SIGCHLD here */
-    if (pidfd < 0)
+    if (process_pidfd(proc) < 0)
         return must_hold && errno != ESRCH ? -1 : 0;
-    if (!must_hold && !proc->pidfd_asked_for && !proc->leads_group && !is_spare(pidfd)) {
-        ends_close(&proc->ends, END_PIDFD);
+    bool wants_pidfd = must_hold || proc->pidfd_asked_for || proc->leads_group || is_spare(proc->ends.fd[END_PIDFD]);
+    if (wants_pidfd && watched_hold(child) == 0)
         return 0;
-    }
-    if (hold(child) < 0)
-        return must_hold ? -1 : 0;
-    child->state = WATCHED_HELD;
-    return 0;
-}
-
-/* Reaps it if it has ended, and has it reported. */
-static bool collect(struct watched *child)
-{
-    if (child->state == WATCHED_ENDED || reap_in_time(child->proc, 0) != 1)
-        return false;
-    set_ended(child);
-    return true;
+    if (!wants_pidfd || !had_pidfd)
+        ends_close(&proc->ends, END_PIDFD);
+    return must_hold ? -1 : 0;
 }
 
 /* A new child has the number of this one, which therefore must be gone. Without a pidfd, to ask for it would be to ask for the
  * new one. */
 static void make_way(struct watched *child)
 {
-    if (child->proc->ends.fd[END_PIDFD] >= 0 && collect(child))
+    if (child->proc->ends.fd[END_PIDFD] >= 0 && watched_collect(child))
         return;
     reap_by_others(child->proc);
-    set_ended(child);
+    watched_set_ended(child);
 }
 
 static void enter(struct watched *child)
@@ -199,7 +105,7 @@ static void enter(struct watched *child)
     child->proc->observer = &child->observer;
     set->count++;
     if (child->proc->reaped) {
-        enter_ended(child);
+        watched_enter_ended(child);
         return;
     }
     struct watched *gone = int_map_get(&set->by_pid, child->proc->pid);
@@ -207,8 +113,8 @@ static void enter(struct watched *child)
         make_way(gone);
     int_map_put(&set->by_pid, child->proc->pid, child);
     if (child->state == WATCHED_UNHELD) {
-        enter_unheld(child);
-        collect(child); /* its SIGCHLD may have come before */
+        watched_enter_unheld(child);
+        watched_collect(child); /* its SIGCHLD may have come before */
     }
 }
 
@@ -243,30 +149,31 @@ bool watched_reap_held(struct watched *child)
     return false;
 }
 
-/* What has been reaped has to be reported, so there is memory for it first. */
+/* What has been reaped has to be reported, so there is memory for it first. An orphan that is not to be reaped, since a tracer
+ * has it or its other threads live on, raises a SIGCHLD when it is. */
 static bool collect_orphan(struct watched_set *set, pid_t pid)
 {
     struct watched *orphan = calloc(1, sizeof *orphan);
 
-    if (!orphan)
+    if (!orphan) {
+        set->in_doubt = true;
         return false;
+    }
     orphan->set = set;
     if (!reap_other(pid, &orphan->orphan_exit)) {
         free(orphan);
         return false;
     }
-    enter_ended(orphan);
+    watched_enter_ended(orphan);
     return true;
 }
 
-/* True when the one that has ended was reaped. */
-static bool collect_any(struct watched_set *set, pid_t pid)
+static bool collect_if_adopted(struct watched_set *set, pid_t pid)
 {
-    struct watched *child = int_map_get(&set->by_pid, pid);
+    enum adopted adopted = adoption_has(&set->adoption, pid);
 
-    if (child)
-        return collect(child);
-    return adoption_has(&set->adoption, pid) == ADOPTED && collect_orphan(set, pid);
+    set->in_doubt |= adopted == ADOPTED_IN_DOUBT;
+    return adopted == ADOPTED && collect_orphan(set, pid);
 }
 
 /* The one that the signal names needs no search; others may hide behind it. */
@@ -276,14 +183,16 @@ static void collect_ended(struct watched_set *set, pid_t named)
     pid_t pid;
 
     if (child && child->state == WATCHED_UNHELD)
-        collect(child);
+        watched_collect(child);
     if (!set->unheld.first && !set->adoption.begun)
         return;
-    while ((pid = reap_look_for_any()) > 0)
-        if (!collect_any(set, pid)) {
+    while ((pid = reap_look_for_any()) > 0) {
+        child = int_map_get(&set->by_pid, pid);
+        if (child ? !watched_collect(child) : !collect_if_adopted(set, pid)) {
             sweep_soon(set);
             return;
         }
+    }
     if (set->unheld.first)
         sweep_by(set, monotonic_ns() + FOLLOW_UP_NS);
 }
@@ -297,13 +206,10 @@ void watched_hear(struct watched_set *set)
         collect_ended(set, info.si_pid);
 }
 
-static void sweep_orphan(void *argument, pid_t zombie)
+static void sweep_orphan(void *set, pid_t zombie)
 {
-    struct watched_set *set = argument;
-    enum adopted adopted = adoption_has(&set->adoption, zombie);
-
-    if (adopted == ADOPTED_IN_DOUBT || (adopted == ADOPTED && !collect_orphan(set, zombie)))
-        set->in_doubt = true;
+    if (!int_map_get(&((struct watched_set *)set)->by_pid, zombie))
+        collect_if_adopted(set, zombie);
 }
 
 void watched_sweep(struct watched_set *set)
@@ -313,13 +219,13 @@ void watched_sweep(struct watched_set *set)
     set->in_doubt = false;
     for (struct watched *child = set->unheld.first, *next; child; child = next) {
         next = child->next;
-        collect(child);
+        watched_collect(child);
     }
-    if (set->adoption.begun)
-        adoption_each_zombie(sweep_orphan, set);
+    if (set->adoption.begun && adoption_each_zombie(sweep_orphan, set) < 0)
+        set->in_doubt = true;
     set->swept_at_ns = monotonic_ns();
     set->sweep_took_ns = set->swept_at_ns - start;
-    set->sweep_at_ns = NEVER_NS;
+    timer_wish(set->timer, TIMER_SWEEP, NEVER_NS);
     if (set->polled > 0)
         sweep_by(set, set->swept_at_ns + POLL_EVERY_NS);
     if (set->in_doubt)
@@ -334,7 +240,7 @@ static void discard_ended(struct watched *child)
         process_leave_observer(child->proc);
         return;
     }
-    take_out(&child->set->ended, child);
+    watched_leave_state(child);
     free(child);
 }
 
@@ -363,15 +269,10 @@ static bool has_more_in_batch(const struct watched_set *set)
     return false;
 }
 
-void watched_settle(struct watched_set *set)
+static void ring(struct watched_set *set, bool rings)
 {
     uint64_t one = 1;
 
-    if (set->owner != raw(SYS_getpid))
-        return;
-    if (!has_more_in_batch(set))
-        watched_hear(set);
-    bool rings = set->ended.first != NULL;
     if (rings == set->bell_rung)
         return;
     if (rings)
@@ -379,6 +280,16 @@ void watched_settle(struct watched_set *set)
     else
         raw(SYS_read, set->ends->fd[END_BELL], &one, sizeof one);
     set->bell_rung = rings;
+}
+
+/* A forked copy of the waiter shares signals and bell with nobody, or with its parent: it leaves them alone. */
+void watched_settle(struct watched_set *set)
+{
+    if (!set->serving && set->owner != raw(SYS_getpid))
+        return;
+    if (!has_more_in_batch(set)) /* or the signals of those are taken with theirs */
+        watched_hear(set);
+    ring(set, set->ended.first != NULL);
 }
 
 void watched_free(struct watched_set *set)

@@ -209,6 +209,13 @@ bool runs_instrumented(void)
     return runs_in_valgrind() || (sanitizers && *sanitizers);
 }
 
+bool runs_without_a_feature(void)
+{
+    const char *feature = getenv("OFF");
+
+    return feature && *feature;
+}
+
 void skip(const char *why)
 {
     printf("skipped: %s\n", why);

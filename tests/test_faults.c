@@ -403,7 +403,9 @@ START_TEST(a_failing_allocation_leaves_nothing_behind)
         int failure = errno;
         made = seam_end_memory();
         nothing_is_left(&before, when);
-        ck_assert_msg(made ? result == -1 && failure == ENOMEM : result == 0, "%s: %d %s", when, result, strerror(failure));
+        bool good = made ? result == -1 && failure == ENOMEM : result == 0;
+        good |= operations[_i].run == watch_and_adopt && result == 0; /* which tries again where it is an orphan's */
+        ck_assert_msg(good, "%s: %d %s", when, result, strerror(failure));
     }
     tidy();
 }

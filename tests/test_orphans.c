@@ -11,6 +11,8 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -256,6 +258,131 @@ START_TEST(without_proc_one_that_has_children_cannot_adopt)
 }
 END_TEST
 
+START_TEST(a_detached_child_that_ended_before_it_was_freed_leaves_no_zombie)
+{
+    struct proc_event event;
+
+    if (no_pidfds())
+        return;
+    make_waiter(_i);
+    struct proc *proc = must_spawn_shell((struct proc_options){.flags = PROC_DETACH}, "exit 6");
+    pid_t pid = proc_pid(proc);
+    await_zombie(pid);
+    ck_assert_int_eq(proc_waiter_next(waiter, &event, 0), 0);
+    proc_free(proc);
+    ck_assert_int_eq(kill(pid, 0), -1);
+    proc_waiter_free(waiter);
+}
+END_TEST
+
+static int trace_grandchild(struct proc *self, void *unused)
+{
+    struct proc_event event;
+    char text[32] = "";
+    siginfo_t info;
+
+    (void)self, (void)unused;
+    make_waiter(0);
+    struct proc *parent = must_spawn_shell(
+        (struct proc_options){.in = PROC_PIPE, .out = PROC_PIPE}, "exec 3<&0; { read x <&3; exit 9; } & echo $!; wait; read y");
+    proc_read(parent, text, sizeof text - 1);
+    pid_t pid = atoi(text);
+    if (ptrace(PTRACE_SEIZE, pid, NULL, NULL) < 0)
+        return 77;
+    proc_write(parent, "\n", 1);
+    if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT) < 0 || proc_waiter_next(waiter, &event, 20) != 0)
+        return 1;
+    int status, ours = waitpid(pid, &status, 0) == pid && WEXITSTATUS(status) == 9;
+    proc_free(parent);
+    proc_waiter_free(waiter);
+    return ours ? 0 : 2;
+}
+
+START_TEST(a_process_that_we_trace_is_no_orphan)
+{
+    int code = must_end(must_spawn((struct proc_options){.main = trace_grandchild})).code;
+
+    if (code == 77)
+        skip("ptrace is not allowed here");
+    else
+        ck_assert_int_eq(code, 0);
+}
+END_TEST
+
+/* Behind a dead stranger, and with no descriptor to look for it. */
+START_TEST(an_orphan_is_found_when_there_are_descriptors_again)
+{
+    struct rlimit limit, none;
+    struct proc_event event;
+    int strangers_gate[2], gate[2];
+    pid_t pid;
+
+    ck_assert_int_eq(pipe2(strangers_gate, O_CLOEXEC), 0);
+    pid_t stranger = fork_until_closed(strangers_gate);
+    make_waiter(_i);
+    close(strangers_gate[1]);
+    await_zombie(stranger);
+    ck_assert_int_eq(pipe(gate), 0);
+    proc_free(spawn_leaving(gate[0], "exit 5", &pid));
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    none = (struct rlimit){3, limit.rlim_max};
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+    close(gate[1]);
+    ck_assert_int_eq(proc_waiter_next(waiter, &event, 50), 0);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    ck_assert_int_eq(must_come(NULL).exit.pid, pid);
+    proc_waiter_free(waiter);
+    int last = dup(0); /* a waiter's four, one for /proc, and none for what is there */
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &(struct rlimit){(rlim_t)last + 5, limit.rlim_max}), 0);
+    ck_assert_ptr_null(proc_waiter_new(PROC_WAITER_ADOPT));
+    ck_assert_int_eq(errno, EMFILE);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    close(last);
+    ck_assert_int_eq(waitpid(stranger, NULL, 0), stranger);
+    close(gate[0]);
+    close(strangers_gate[0]);
+}
+END_TEST
+
+static void *spawn_from_fifo(void *path)
+{
+    struct proc *proc = must_spawn((struct proc_options){.argv = (const char *[]){"/bin/true", NULL}, .in = PROC_READ(path)});
+
+    must_end(proc);
+    return NULL;
+}
+
+/* While a child is being started, an orphan might be it. */
+START_TEST(an_orphan_in_doubt_is_reported_when_the_doubt_is_over)
+{
+    struct proc_event event;
+    pthread_t thread;
+    int gate[2], writer;
+    pid_t pid;
+
+    make_waiter(_i);
+    const char *fifo = temporary("fifo");
+    ck_assert_int_eq(mkfifo(fifo, 0600), 0);
+    ck_assert_int_eq(pipe(gate), 0);
+    proc_free(spawn_leaving(gate[0], "exit 5", &pid));
+    ck_assert_int_eq(pthread_create(&thread, NULL, spawn_from_fifo, (void *)fifo), 0);
+    poll(NULL, 0, 20); /* it would pass without, too, and prove less */
+    close(gate[1]);
+    while (!kill(pid, 0) && strncmp(status_of(pid, "State"), "Z", 1) != 0)
+        ;
+    ck_assert_int_eq(proc_waiter_next(waiter, &event, 20), 0);
+    while ((writer = open(fifo, O_WRONLY | O_NONBLOCK | O_CLOEXEC)) < 0)
+        ck_assert_int_eq(errno, ENXIO);
+    event = must_come(NULL);
+    ck_assert_int_eq(event.type, PROC_EVENT_ORPHAN);
+    ck_assert_int_eq(event.exit.pid, pid);
+    pthread_join(thread, NULL);
+    close(writer);
+    close(gate[0]);
+    proc_waiter_free(waiter);
+}
+END_TEST
+
 static void *spawn_all_the_time(void *failures)
 {
     int rounds = runs_instrumented() ? 50 : 500;
@@ -374,6 +501,10 @@ Suite *suite_make(void)
     add_in_each_way(tcase, a_child_of_ours_is_no_orphan_whether_it_is_in_the_waiter_or_not);
     add_in_each_way(tcase, a_detached_child_is_an_orphan_once_it_is_freed);
     add_in_each_way(tcase, what_other_threads_start_meanwhile_is_never_taken_for_an_orphan);
+    add_in_each_way(tcase, a_detached_child_that_ended_before_it_was_freed_leaves_no_zombie);
+    tcase_add_test(tcase, a_process_that_we_trace_is_no_orphan);
+    add_in_each_way(tcase, an_orphan_is_found_when_there_are_descriptors_again);
+    add_in_each_way(tcase, an_orphan_in_doubt_is_reported_when_the_doubt_is_over);
     tcase_add_test(tcase, without_proc_one_that_has_children_cannot_adopt);
     add_in_each_way(tcase, the_process_is_a_subreaper_as_long_as_the_waiter_lives);
     add_in_each_way(tcase, the_waiter_can_wait_for_ever_for_orphans_alone);

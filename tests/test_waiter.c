@@ -319,6 +319,46 @@ START_TEST(freeing_the_waiter_leaves_its_children_as_they_are)
 }
 END_TEST
 
+/* Whatever is called between two events, an end that a call has heard of is not forgotten: the descriptor tells. */
+START_TEST(no_other_call_takes_the_news_away)
+{
+    if (_i == BY_PIDFD && no_pidfds())
+        return;
+    for (int call = 0; call < 4; call++) {
+        pid_t foreign = fork(); /* older than ours: dead, it is what the kernel shows first */
+        if (foreign == 0)
+            for (;;)
+                pause();
+        struct proc_waiter *waiter = waiter_by(_i);
+        struct proc *proc = spawn_waiting(3), *other = spawn_waiting(0), *third = spawn_waiting(0);
+        siginfo_t info;
+
+        ck_assert_int_eq(proc_waiter_add(waiter, proc, NULL), 0);
+        ck_assert_int_eq(proc_waiter_add(waiter, other, NULL), 0);
+        ck_assert_int_eq(kill(foreign, SIGKILL), 0);
+        ck_assert_int_eq(waitid(P_PID, (id_t)foreign, &info, WEXITED | WNOWAIT), 0);
+        feed(proc);
+        await_zombie(proc);
+        if (call == 0)
+            ck_assert_int_eq(proc_waiter_add(waiter, third, NULL), 0);
+        else if (call == 1)
+            ck_assert_int_eq(proc_waiter_remove(waiter, other), 0);
+        else if (call == 2)
+            ck_assert_int_eq(proc_stop(other, NULL, 0), 2);
+        else
+            proc_free(other);
+        ck_assert(is_readable(waiter, 20000));
+        ck_assert_int_eq(must_report(waiter, proc, NULL).code, 3);
+        proc_free(proc);
+        proc_free(third);
+        if (call < 3)
+            proc_free(other);
+        proc_waiter_free(waiter);
+        ck_assert_int_eq(waitpid(foreign, NULL, 0), foreign);
+    }
+}
+END_TEST
+
 /* ---- wrong arguments, and limits ---- */
 
 START_TEST(wrong_arguments_are_told)
@@ -462,6 +502,61 @@ START_TEST(the_signal_mode_leaves_half_of_the_descriptors_to_the_program)
 }
 END_TEST
 
+/* A child without a pidfd that other code has reaped, before there was room for one. */
+START_TEST(one_that_was_stolen_before_it_was_added_is_reported)
+{
+    struct proc_waiter *waiter = waiter_by(BY_PIDFD);
+
+    if (!waiter)
+        return;
+    limit_descriptors(0);
+    struct proc *proc = must_spawn((struct proc_options){.main = end_at_once});
+    limit_descriptors(-1);
+    ck_assert_int_eq(waitpid(proc_pid(proc), NULL, 0), proc_pid(proc));
+    ck_assert_int_eq(proc_waiter_add(waiter, proc, NULL), 0);
+    struct proc_exit exit = must_report(waiter, proc, NULL);
+    ck_assert(exit.code == -1 && exit.signal == -1);
+    proc_free(proc);
+    proc_waiter_free(waiter);
+}
+END_TEST
+
+START_TEST(a_reported_child_has_given_its_descriptor_back)
+{
+    struct proc_waiter *waiter = waiter_by(_i);
+
+    if (!waiter)
+        return;
+    int before = fds_count();
+    struct proc *proc = must_spawn((struct proc_options){.main = end_at_once});
+    ck_assert_int_eq(proc_waiter_add(waiter, proc, NULL), 0);
+    must_report(waiter, proc, NULL);
+    ck_assert_int_eq(fds_count(), before);
+    proc_free(proc);
+    proc_waiter_free(waiter);
+}
+END_TEST
+
+static int make_one_without_standard_streams(struct proc *self, void *unused)
+{
+    struct fd_set_all fds;
+
+    (void)self, (void)unused;
+    close(0);
+    close(1);
+    close(2);
+    struct proc_waiter *waiter = proc_waiter_new(0);
+    fds_open(&fds);
+    proc_waiter_free(waiter);
+    return !waiter || fds.open[0] & 7;
+}
+
+START_TEST(none_of_its_descriptors_takes_the_place_of_a_standard_stream)
+{
+    ck_assert_int_eq(must_end(must_spawn((struct proc_options){.main = make_one_without_standard_streams})).code, 0);
+}
+END_TEST
+
 /* ---- in company ---- */
 
 static bool pidfds_tell_exits(void)
@@ -589,14 +684,22 @@ END_TEST
 
 START_TEST(what_the_program_sets_for_sigchld_meanwhile_stays)
 {
-    struct sigaction now;
+    static const struct {
+        void (*before)(int), (*meanwhile)(int);
+        int flags;
+    } cases[] = {{SIG_IGN, on_sigchld, 0}, {on_sigchld, SIG_DFL, 0}, {SIG_IGN, SIG_DFL, SA_RESTART}};
 
-    set_sigchld(SIG_IGN, 0);
-    struct proc_waiter *waiter = waiter_by(BY_SIGNAL);
-    set_sigchld(on_sigchld, 0);
-    proc_waiter_free(waiter);
-    ck_assert_int_eq(sigaction(SIGCHLD, NULL, &now), 0);
-    ck_assert(now.sa_handler == on_sigchld);
+    for (int i = 0; i < 3; i++) {
+        struct sigaction now;
+
+        set_sigchld(cases[i].before, SA_NOCLDWAIT);
+        struct proc_waiter *waiter = waiter_by(BY_SIGNAL);
+        set_sigchld(cases[i].meanwhile, cases[i].flags);
+        proc_waiter_free(waiter);
+        ck_assert_int_eq(sigaction(SIGCHLD, NULL, &now), 0);
+        ck_assert(now.sa_handler == cases[i].meanwhile);
+        ck_assert_int_eq(now.sa_flags & (SA_NOCLDWAIT | SA_RESTART), cases[i].flags);
+    }
     set_sigchld(SIG_DFL, 0);
 }
 END_TEST
@@ -808,6 +911,77 @@ static int look_around(struct proc *self, void *inherited)
     return result;
 }
 
+static atomic_bool makers_are_to_stop;
+
+static void *make_waiters(void *unused)
+{
+    while (!makers_are_to_stop)
+        proc_waiter_free(proc_waiter_new(PROC_WAITER_PIDFD));
+    return unused;
+}
+
+static int count_anonymous(struct proc *self, void *unused)
+{
+    char link[64], path[64];
+    int found = 0;
+
+    (void)self, (void)unused;
+    for (int fd = 3; fd < 64; fd++) {
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        ssize_t size = readlink(path, link, sizeof link - 1);
+        link[size > 0 ? size : 0] = '\0';
+        found += strncmp(link, "anon_inode:", 11) == 0;
+    }
+    return found;
+}
+
+START_TEST(nor_of_those_that_another_thread_is_just_making)
+{
+    int rounds = runs_instrumented() ? 30 : 300, inherited = 0;
+    pthread_t maker;
+
+    makers_are_to_stop = false;
+    ck_assert_int_eq(pthread_create(&maker, NULL, make_waiters, NULL), 0);
+    for (int i = 0; i < rounds; i++)
+        inherited += must_end(must_spawn((struct proc_options){.main = count_anonymous})).code;
+    makers_are_to_stop = true;
+    pthread_join(maker, NULL);
+    ck_assert_int_eq(inherited, 0);
+}
+END_TEST
+
+/* A plain fork shares the bell. */
+START_TEST(a_forked_copy_does_not_silence_the_bell)
+{
+    struct proc_waiter *waiter = waiter_by(BY_SIGNAL_ALONE);
+    struct proc *children[3];
+    struct proc_event event;
+
+    for (int i = 0; i < 3; i++) {
+        children[i] = spawn_waiting(i);
+        ck_assert_int_eq(proc_waiter_add(waiter, children[i], NULL), 0);
+        feed(children[i]);
+        await_zombie(children[i]);
+    }
+    ck_assert_int_eq(proc_waiter_next(waiter, &event, -1), 1); /* now the other two are gathered */
+    pid_t copy = fork();
+    if (copy == 0) {
+        for (int i = 0; i < 3; i++)
+            proc_free(children[i]);
+        proc_waiter_free(waiter);
+        _exit(0);
+    }
+    ck_assert_int_eq(waitpid(copy, NULL, 0), copy);
+    for (int i = 0; i < 2; i++) {
+        ck_assert(is_readable(waiter, 0));
+        ck_assert_int_eq(proc_waiter_next(waiter, &event, 0), 1);
+    }
+    for (int i = 0; i < 3; i++)
+        proc_free(children[i]);
+    proc_waiter_free(waiter);
+}
+END_TEST
+
 START_TEST(a_callback_child_inherits_nothing_of_the_waiter)
 {
     struct proc_waiter *waiter = waiter_by(_i);
@@ -963,7 +1137,8 @@ START_TEST(twenty_thousand_short_lives_are_each_reported_once)
     struct proc_waiter *waiter = waiter_by(_i);
     struct sigaction action = {.sa_handler = on_sigchld};
     struct proc_event event;
-    int count = runs_instrumented() ? 400 : _i == BY_SIGNAL_ALONE ? 4000 : MANY, started = 0, reported = 0, killed = 0, routed = 0;
+    int count = runs_instrumented() ? 400 : _i == BY_SIGNAL_ALONE || runs_without_a_feature() ? 4000 : MANY;
+    int started = 0, reported = 0, killed = 0, routed = 0;
     pthread_t thread;
 
     if (!waiter)
@@ -1123,11 +1298,15 @@ Suite *suite_make(void)
     add_in_each_way(tcase, a_child_that_is_reaped_or_freed_by_hand_leaves_without_an_event);
     add_in_each_way(tcase, a_removed_child_is_the_callers_alone_and_what_was_due_of_it_is_dropped);
     add_in_each_way(tcase, freeing_the_waiter_leaves_its_children_as_they_are);
+    add_in_each_way(tcase, no_other_call_takes_the_news_away);
     tcase = tcase_checked(suite, "limits");
     tcase_add_test(tcase, wrong_arguments_are_told);
     tcase_add_test(tcase, a_child_cannot_watch_itself_nor_its_parents_children);
     tcase_add_test(tcase, without_descriptors_the_pidfd_mode_says_emfile_and_loses_nothing);
     tcase_add_test(tcase, the_signal_mode_needs_no_descriptor_for_a_child);
+    tcase_add_test(tcase, one_that_was_stolen_before_it_was_added_is_reported);
+    add_in_each_way(tcase, a_reported_child_has_given_its_descriptor_back);
+    tcase_add_test(tcase, none_of_its_descriptors_takes_the_place_of_a_standard_stream);
     tcase_add_test(tcase, the_signal_mode_leaves_half_of_the_descriptors_to_the_program);
     tcase = tcase_checked(suite, "in company");
     add_in_each_way(tcase, a_stolen_child_is_reported_with_its_status_where_the_kernel_can_tell);
@@ -1139,6 +1318,8 @@ Suite *suite_make(void)
     add_in_each_way(tcase, copies_of_pidfds_in_a_forked_process_report_nothing);
     add_in_each_way(tcase, a_forked_copy_of_the_waiter_can_be_freed_and_disturbs_nothing);
     add_in_each_way(tcase, a_callback_child_inherits_nothing_of_the_waiter);
+    tcase_add_test(tcase, nor_of_those_that_another_thread_is_just_making);
+    tcase_add_test(tcase, a_forked_copy_does_not_silence_the_bell);
     add_in_each_way(tcase, a_detached_child_is_reported_too);
     add_in_each_way(tcase, a_number_that_is_used_again_confuses_nobody);
     tcase = tcase_checked(suite, "many");

@@ -1,5 +1,6 @@
 /* Signals and alarms in a waiter. */
 #include "harness.h"
+#include "seam.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -86,12 +87,22 @@ END_TEST
 
 START_TEST(one_that_the_kernel_sends_has_no_sender)
 {
+    struct sigevent how = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGALRM, .sigev_value = {.sival_int = 33}};
+    timer_t timer;
+
     make_waiter(_i);
     ck_assert_int_eq(proc_waiter_signal(waiter, SIGALRM, NULL), 0);
     ck_assert_int_eq(setitimer(ITIMER_REAL, &(struct itimerval){.it_value = {.tv_usec = 1}}, NULL), 0);
     struct proc_event event = must_come(PROC_EVENT_SIGNAL);
     ck_assert_int_eq(event.signo, SIGALRM);
     ck_assert_int_eq(event.sender, 0);
+    ck_assert_int_eq(event.value, 0);
+    ck_assert_int_eq(timer_create(CLOCK_MONOTONIC, &how, &timer), 0);
+    ck_assert_int_eq(timer_settime(timer, 0, &(struct itimerspec){.it_value = {.tv_nsec = 1}}, NULL), 0);
+    event = must_come(PROC_EVENT_SIGNAL);
+    ck_assert_int_eq(event.sender, 0);
+    ck_assert_int_eq(event.value, 33);
+    ck_assert_int_eq(timer_delete(timer), 0);
     proc_waiter_free(waiter);
 }
 END_TEST
@@ -267,6 +278,11 @@ START_TEST(a_signal_that_was_blocked_before_stays_blocked)
     ck_assert_int_eq(proc_waiter_signal(waiter, SIGUSR2, NULL), 0);
     ck_assert_int_eq(proc_waiter_signal(waiter, SIGHUP, NULL), 0);
     ck_assert_int_eq(proc_waiter_unsignal(waiter, SIGHUP), 0);
+    ck_assert_int_eq(proc_waiter_unsignal(waiter, SIGUSR2), 0);
+    raise(SIGUSR2); /* pending, and no matter of the waiter's any more */
+    must_be_quiet();
+    ck_assert_int_eq(proc_waiter_signal(waiter, SIGUSR2, NULL), 0);
+    must_come(PROC_EVENT_SIGNAL);
     ck_assert_int_eq(sigprocmask(SIG_BLOCK, NULL, &now), 0);
     ck_assert(sigismember(&now, SIGUSR1) && sigismember(&now, SIGUSR2) && !sigismember(&now, SIGHUP));
     ck_assert_int_eq(sigismember(&now, SIGCHLD), flags ? 0 : 1); /* the mode with pidfds touches nothing that is not routed */
@@ -297,7 +313,7 @@ START_TEST(sigchld_can_be_routed_beside_pidfds)
 {
     make_waiter(1);
     ck_assert_int_eq(proc_waiter_signal(waiter, SIGCHLD, NULL), 0);
-    struct proc *child = must_spawn_shell((struct proc_options){0}, "exit 0");
+    struct proc *child = must_spawn_shell((struct proc_options){0}, "exit 5");
     if (!no_pidfds())
         ck_assert_int_eq(proc_waiter_add(waiter, child, NULL), 0);
     for (int exits = no_pidfds(), signals = 0; exits + signals < 2;) {
@@ -306,6 +322,7 @@ START_TEST(sigchld_can_be_routed_beside_pidfds)
         ck_assert_int_eq(proc_waiter_next(waiter, &event, 20000), 1);
         ck_assert(event.type == PROC_EVENT_SIGNAL ? event.signo == SIGCHLD && event.sender == proc_pid(child)
                                                   : event.proc == child);
+        ck_assert_int_eq(event.value, 0); /* the kernel keeps the exit status there */
         exits += event.type == PROC_EVENT_EXIT;
         signals += event.type == PROC_EVENT_SIGNAL;
     }
@@ -332,8 +349,11 @@ START_TEST(children_start_with_clean_signals)
     ck_assert_int_eq(proc_waiter_signal(waiter, SIGINT, NULL), 0);
     raise(SIGUSR1);
     ck_assert_int_eq(must_end(must_spawn((struct proc_options){.main = is_clean})).code, 0);
+    char expected[64];
+    snprintf(expected, sizeof expected, "0000000000000000\n%s\n", status_of(getpid(), "SigIgn"));
+    ck_assert_ptr_nonnull(strchr("13579bdf", expected[32])); /* SIGHUP */
     const char *status = output_of_shell((struct proc_options){0}, "grep -E 'SigBlk|SigIgn' /proc/self/status | cut -f 2");
-    ck_assert_str_eq(status, "0000000000000000\n0000000000000001\n");
+    ck_assert_str_eq(status, expected);
     must_come(PROC_EVENT_SIGNAL);
     proc_waiter_free(waiter);
     set_action(SIGUSR1, SIG_DFL);
@@ -566,6 +586,35 @@ START_TEST(every_kind_gets_its_turn)
 }
 END_TEST
 
+/* A hundred children that are found by a search do not go before all else. */
+START_TEST(gathered_children_leave_the_signals_their_turn)
+{
+    enum { MANY = 200 };
+    struct proc *children[MANY];
+    struct proc_event event;
+    int before = 0;
+
+    seam_off("pidfd");
+    make_waiter(0);
+    for (int i = 0; i < MANY; i++) {
+        siginfo_t info;
+
+        children[i] = must_spawn_shell((struct proc_options){0}, "exit 0");
+        ck_assert_int_eq(waitid(P_PID, (id_t)proc_pid(children[i]), &info, WEXITED | WNOWAIT), 0);
+        ck_assert_int_eq(proc_waiter_add(waiter, children[i], NULL), 0);
+    }
+    ck_assert_int_eq(proc_waiter_signal(waiter, SIGUSR1, NULL), 0);
+    ck_assert_int_eq(proc_waiter_next(waiter, &event, 0), 1);
+    raise(SIGUSR1);
+    for (; event.type != PROC_EVENT_SIGNAL; before++)
+        ck_assert_int_eq(proc_waiter_next(waiter, &event, 0), 1);
+    ck_assert_int_lt(before, MANY / 2);
+    for (int i = 0; i < MANY; i++)
+        proc_free(children[i]);
+    proc_waiter_free(waiter);
+}
+END_TEST
+
 START_TEST(proc_alarm_sends_signals_until_it_is_stopped)
 {
     struct proc_event event;
@@ -640,6 +689,7 @@ Suite *suite_make(void)
     tcase = tcase_checked(suite, "together");
     add_in_each_way(tcase, interruptions_neither_end_nor_lengthen_a_wait);
     add_in_each_way(tcase, every_kind_gets_its_turn);
+    tcase_add_test(tcase, gathered_children_leave_the_signals_their_turn);
     add_in_each_way(tcase, proc_alarm_sends_signals_until_it_is_stopped);
     return suite;
 }
