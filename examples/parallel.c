@@ -32,7 +32,7 @@
 
 #define PIECE ((size_t)64 << 10)
 #define HELD_MOST ((size_t)64 << 20)
-#define GRACE_US 2000000 /* between SIGTERM and SIGKILL */
+#define GRACE_MS 2000 /* between SIGTERM and SIGKILL */
 
 /* ---- a buffer: filled at its end, emptied at its start ---- */
 
@@ -182,30 +182,25 @@ static void forget(struct parallel *all, struct job *job)
     job->proc = NULL;
 }
 
-/* All are asked at once, and have the same grace. They leave the waiter, which would reap them: what is left of a group can be
- * killed for certain only before its leader is reaped, as proc_stop does. */
+/* All are asked at once, and killed once one of them has not ended in time. They are not left to the waiter, which would reap
+ * them: what is left of a group is sure to be killed only before that, as by proc_stop. */
 static void stop_jobs(struct parallel *all)
 {
-    struct proc_waiter *grace = proc_waiter_new(PROC_WAITER_PIDFD);
+    int grace_ms = GRACE_MS;
 
     for (size_t i = 0; i < all->count; i++) {
-        proc_waiter_remove(all->waiter, all->running[i]->proc);
         proc_kill_group(all->running[i]->proc, SIGTERM);
         proc_kill_group(all->running[i]->proc, SIGCONT);
     }
-    if (!grace || proc_waiter_alarm(grace, GRACE_US, 0, NULL) < 0)
-        err(255, "grace");
     for (; all->count > 0; forget(all, all->running[0])) {
-        struct proc *proc = all->running[0]->proc;
-        struct pollfd fds[] = {{.fd = proc_pidfd(proc), .events = POLLIN}, {.fd = proc_waiter_fd(grace), .events = POLLIN}};
+        struct pollfd ended = {.fd = proc_pidfd(all->running[0]->proc), .events = POLLIN};
 
-        while (poll(fds, 2, -1) < 0)
-            if (errno != EINTR)
-                err(255, "poll");
-        if (proc_stop(proc, NULL, 0) < 0)
+        proc_waiter_remove(all->waiter, all->running[0]->proc);
+        if (poll(&ended, 1, grace_ms) == 0)
+            grace_ms = 0;
+        if (proc_stop(all->running[0]->proc, NULL, 0) < 0)
             err(255, "cannot stop a job");
     }
-    proc_waiter_free(grace);
 }
 
 /* ---- lines ---- */

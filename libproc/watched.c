@@ -299,8 +299,10 @@ void watched_free(struct watched_set *set)
     set->hears = false;
     for (size_t place = 0; (child = int_map_from(&set->by_pid, &place));)
         process_leave_observer(child->proc);
-    while ((child = set->ended.first))
+    for (struct watched *next = set->ended.first; (child = next);) {
+        next = child->next;
         discard_ended(child);
+    }
     int_map_free(&set->by_pid);
     adoption_free(&set->adoption);
 }
