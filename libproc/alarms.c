@@ -38,7 +38,7 @@ static int reserve(struct alarms *alarms)
 {
     if (alarms->count == alarms->room) {
         size_t room = alarms->room ? 2 * alarms->room : 8;
-        struct alarm **heap = realloc(alarms->heap, room * sizeof *heap);
+        struct alarm **heap = realloc(alarms->heap, room * sizeof(struct alarm *));
 
         if (!heap)
             return -1;
