@@ -144,8 +144,10 @@ run reaper cat <input
 same "reaper: the program has the standard input" input out
 run reaper sh -c 'echo here >&7' 7>seven
 is "reaper: and the other descriptors" here "$(cat seven)"
-timeout 60 grep '^Sig[BI]' /proc/self/status >expected # as from run
+# But for the eighth digit, in which are the C library's own two: make ignores them, and whoever has a thread does not.
+timeout 60 grep '^Sig[BI]' /proc/self/status | sed 's/\t\(.\{7\}\)./ \1_/' >expected # as from run
 run reaper grep '^Sig[BI]' /proc/self/status
+sed -i 's/\t\(.\{7\}\)./ \1_/' out
 same "reaper: no more signals are blocked or ignored there than without it" expected out
 cat >"$tmp/place" <<'END'
 read -r pid _ _ _ group _ _ front _ </proc/self/stat
