@@ -6,7 +6,11 @@
 #define PROC_VERSION_MINOR 1
 #define PROC_VERSION_PATCH 0
 
+#include <proc/counter.h>
+#include <proc/key.h>
 #include <proc/process.h>
+#include <proc/sem.h>
+#include <proc/shm.h>
 #include <proc/waiter.h>
 
 #endif

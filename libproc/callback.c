@@ -3,6 +3,7 @@
 #include "callback.h"
 
 #include "child.h"
+#include "private_ipc.h"
 #include "stdio_buffers.h"
 #include "title.h"
 
@@ -13,6 +14,7 @@
 static _Noreturn void leave(int status)
 {
     fflush(NULL);
+    private_ipc_remove_all();
     _exit(status);
 }
 

@@ -10,6 +10,9 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/msg.h>
+#include <sys/sem.h>
+#include <sys/shm.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,6 +21,10 @@ static char directory[64];
 static struct fd_set_all fds_before;
 static char mask_before[64];
 static char probe[PATH_MAX];
+static pid_t runner; /* the process that the tests are forked from */
+static const char *const sysv_kinds[] = {"msg", "sem", "shm"};
+#define SYSV_KINDS 3
+static long sysv_before[SYSV_KINDS];
 
 /* ---- what the kernel says ---- */
 
@@ -182,6 +189,28 @@ const char *contents_of(const char *path)
     return text;
 }
 
+static key_t key_number(unsigned count)
+{
+    return (key_t)(((unsigned)runner & 0x3fffff) << 8 | (count & 0xff)) + 0x40000000;
+}
+
+key_t fresh_key(void)
+{
+    static unsigned count;
+
+    return key_number(++count);
+}
+
+/* What tests that failed have left. */
+static void remove_sysv_objects(void)
+{
+    for (unsigned count = 0; count < 256; count++) {
+        semctl(semget(key_number(count), 0, 0), 0, IPC_RMID);
+        shmctl(shmget(key_number(count), 0, 0), IPC_RMID, NULL);
+        msgctl(msgget(key_number(count), 0), IPC_RMID, NULL);
+    }
+}
+
 const char *probe_path(void)
 {
     return probe;
@@ -224,6 +253,22 @@ void skip(const char *why)
 
 /* ---- the frame ---- */
 
+/* The System V objects that there are: of each kind, the sum of the ids of those that are ours. */
+static long sysv_objects(const char *kind)
+{
+    char path[64], line[512];
+    long key, id, sum = 0;
+
+    snprintf(path, sizeof path, "/proc/sysvipc/%s", kind);
+    FILE *file = fopen(path, "re");
+    while (file && fgets(line, sizeof line, file))
+        if (sscanf(line, "%ld %ld", &key, &id) == 2)
+            sum += id + 1;
+    if (file)
+        fclose(file);
+    return sum;
+}
+
 static const char *mask_now(void)
 {
     return status_of(getpid(), "SigBlk");
@@ -233,6 +278,8 @@ static void before(void)
 {
     fds_open(&fds_before);
     strcpy(mask_before, mask_now());
+    for (int i = 0; i < SYSV_KINDS; i++)
+        sysv_before[i] = sysv_objects(sysv_kinds[i]);
 }
 
 static void after(void)
@@ -247,6 +294,9 @@ static void after(void)
     int child = waitpid(-1, NULL, WNOHANG | __WALL);
     ck_assert_msg(child < 0 && errno == ECHILD, "a child was left behind: %d", child);
     ck_assert_str_eq(mask_now(), mask_before);
+    for (int i = 0; i < SYSV_KINDS; i++)
+        ck_assert_msg(sysv_objects(sysv_kinds[i]) == sysv_before[i], "a System V object was left behind: see ipcs (%s)",
+                      sysv_kinds[i]);
 }
 
 TCase *tcase_checked(Suite *suite, const char *name)
@@ -267,9 +317,11 @@ int main(int argc, char **argv)
     if (!realpath(argv[0], self))
         return 1;
     snprintf(probe, sizeof probe, "%.*s/probe", (int)(strrchr(self, '/') - self), self);
-    SRunner *runner = srunner_create(suite_make());
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
+    runner = getpid();
+    SRunner *suites = srunner_create(suite_make());
+    srunner_run_all(suites, CK_ENV);
+    int failed = srunner_ntests_failed(suites);
+    srunner_free(suites);
+    remove_sysv_objects();
     return failed ? 1 : 0;
 }

@@ -8,7 +8,7 @@
 #include <stdio.h>
 
 /* Each suite defines this; main is in the harness. Every test runs with the question at its end: did it leave a child, a
- * descriptor or a changed signal mask behind? */
+ * descriptor, a System V object or a changed signal mask behind? */
 Suite *suite_make(void);
 TCase *tcase_checked(Suite *suite, const char *name);
 
@@ -40,6 +40,9 @@ void must_not_spawn(struct proc_options options, int failure, const char *step);
 /* A temporary directory that goes with the test, and a path in it (a static buffer, the next of eight). */
 const char *temporary(const char *name);
 const char *contents_of(const char *path);
+
+/* A key that nobody else uses. */
+key_t fresh_key(void);
 
 /* The helper program beside the tests. */
 const char *probe_path(void);

@@ -11,6 +11,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sem.h>
+#include <sys/shm.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -221,6 +223,55 @@ static int watch_and_adopt(void)
     return watch(PROC_WAITER_ADOPT);
 }
 
+static key_t key;
+
+static int share_memory(void)
+{
+    struct proc_shm *shm = proc_shm_open(key, 100, O_CREAT, 0), *private = shm ? proc_shm_open(PROC_PRIVATE, 100, 0, 0) : NULL;
+    int failure = errno, result = private && proc_key("/", 1) != -1 ? 0 : -1;
+
+    if (private && result < 0)
+        failure = errno;
+    proc_shm_close(private);
+    if (shm && proc_shm_remove(shm) < 0 && result == 0)
+        result = -1, failure = errno, proc_shm_remove(shm);
+    proc_shm_close(shm);
+    errno = failure;
+    return result;
+}
+
+static int share_counters(void)
+{
+    struct proc_counter *counter = proc_counter_open(key, 2, O_CREAT, 0);
+    if (!counter)
+        return -1;
+    proc_counter_add(counter, 1, 1);
+    int result = proc_counter_wait(counter, 1, 1, 1) == 0 && proc_counter_wake(counter, 1, 1) == 0 ? 0 : -1;
+    int failure = errno;
+    if (proc_counter_remove(counter) < 0 && result == 0)
+        result = -1, failure = errno, proc_counter_remove(counter);
+    proc_counter_close(counter);
+    errno = failure;
+    return result;
+}
+
+static int share_semaphore(void)
+{
+    struct proc_sem *sem = proc_sem_open(key, 1, O_CREAT, 0), *same = sem ? proc_sem_open(key, 1, O_CREAT, 0) : NULL;
+    int failure = errno, result = -1;
+
+    if (same) {
+        result = proc_sem_acquire(sem, 10) == 1 && proc_sem_release(sem) == 0 && proc_sem_value(same) == 1 ? 0 : -1;
+        failure = errno;
+    }
+    proc_sem_close(same);
+    if (sem && proc_sem_remove(sem) < 0 && result == 0)
+        result = -1, failure = errno, proc_sem_remove(sem);
+    proc_sem_close(sem);
+    errno = failure;
+    return result;
+}
+
 static const struct {
     const char *name;
     int (*run)(void);
@@ -237,6 +288,9 @@ static const struct {
     {"watch by signal", watch_by_signal},
     {"watch by pidfd", watch_by_pidfd},
     {"watch and adopt", watch_and_adopt},
+    {"share memory", share_memory},
+    {"share counters", share_counters},
+    {"share a semaphore", share_semaphore},
 };
 #define OPERATIONS ((int)(sizeof operations / sizeof operations[0]))
 
@@ -306,6 +360,15 @@ static const struct {
     {SYS_signalfd4, "signalfd4", EMFILE},
     {SYS_timerfd_create, "timerfd_create", EMFILE},
     {SYS_eventfd2, "eventfd2", ENFILE},
+    {SYS_newfstatat, "newfstatat", EACCES},
+    {SYS_mmap, "mmap", ENOMEM},
+    {SYS_shmget, "shmget", ENOSPC},
+    {SYS_shmat, "shmat", ENOMEM},
+    {SYS_shmctl, "shmctl", EPERM},
+    {SYS_semget, "semget", ENOSPC},
+    {SYS_semctl, "semctl", EPERM},
+    {SYS_semtimedop, "semtimedop", ENOSPC},
+    {SYS_semtimedop, "semtimedop", EINTR},
 };
 #define CALLS ((int)(sizeof calls / sizeof calls[0]))
 
@@ -334,11 +397,13 @@ static void nothing_is_left(const struct state *before, const char *when)
     ck_assert_msg(strcmp(before->mask, now.mask) == 0, "%s: mask %s", when, now.mask);
     int child = waitpid(-1, NULL, WNOHANG | __WALL);
     ck_assert_msg(child < 0 && errno == ECHILD, "%s: child %d is left", when, child);
+    ck_assert_msg(shmget(key, 0, 0) < 0 && semget(key, 0, 0) < 0, "%s: a System V object is left", when);
 }
 
 static void prepare(void)
 {
     file = strdup(temporary("out"));
+    key = fresh_key();
     CPU_ZERO(&cpus);
     sched_getaffinity(0, sizeof cpus, &cpus);
     lent = fcntl(2, F_DUPFD_CLOEXEC, 30);

@@ -1,0 +1,29 @@
+/* Futexes between processes, with deadlines on the monotonic clock. */
+#include "futex.h"
+
+#include "kernel.h"
+
+#include <linux/futex.h>
+#include <stddef.h>
+#include <time.h>
+
+/* FUTEX_WAIT_BITSET takes a point in time, so that an interruption needs no reckoning. A deadline of "at once" is one that has
+ * passed. */
+int futex_wait(const _Atomic uint32_t *word, uint32_t value, struct deadline deadline)
+{
+    struct timespec at = {deadline.at_ns / 1000000000, deadline.at_ns % 1000000000};
+    long result;
+
+    do
+        result = raw(SYS_futex, word, FUTEX_WAIT_BITSET, value, deadline.at_ns == INT64_MAX ? NULL : &at, NULL,
+                     FUTEX_BITSET_MATCH_ANY);
+    while (result == -EINTR);
+    if (result == -ETIMEDOUT)
+        return 0;
+    return result < 0 ? (int)kernel_result(result) : 1;
+}
+
+int futex_wake(const _Atomic uint32_t *word, int count)
+{
+    return (int)sys(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0);
+}

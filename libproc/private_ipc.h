@@ -1,0 +1,22 @@
+/* System V objects without a key, which the kernel would keep for ever: removed when the process that made them exits. */
+#ifndef LIBPROC_PRIVATE_IPC_H
+#define LIBPROC_PRIVATE_IPC_H
+
+#include <sys/types.h>
+
+struct private_ipc {
+    struct private_ipc *previous, *next;
+    long control; /* SYS_semctl, SYS_msgctl */
+    int id;
+    pid_t owner;
+};
+
+void private_ipc_add(struct private_ipc *ipc, long control, int id);
+
+/* Removes the object, if this is the process that made it. */
+void private_ipc_remove(struct private_ipc *ipc);
+
+/* Removes all that this process has made: for an exit that runs no destructors. */
+void private_ipc_remove_all(void);
+
+#endif

@@ -1,0 +1,25 @@
+/* Shared memory that says what it is, so that none is taken for something else.
+ *
+ * There is no set-up that a process could leave half done: memory that is new is zero, and every opener writes the same word
+ * into it, in one step. What is in the rest of it must make sense when it is zero. */
+#ifndef LIBPROC_SEGMENT_H
+#define LIBPROC_SEGMENT_H
+
+#include "mapping.h"
+
+#include <stdint.h>
+
+enum segment_kind { SEGMENT_COUNTER = 1, SEGMENT_LOCK, SEGMENT_TABLE };
+
+#define SEGMENT_HEADER 64 /* bytes, before what the kind makes of it */
+
+/* Opens memory of this kind and shape (whatever tells two of a kind apart), with `size` bytes after the header. EINVAL: it is
+ * something else. */
+int segment_open(struct mapping *mapping, enum segment_kind kind, uint32_t shape, size_t size, key_t key, int flags, mode_t mode);
+
+static inline void *segment_body(const struct mapping *mapping)
+{
+    return (char *)mapping->memory + SEGMENT_HEADER;
+}
+
+#endif
