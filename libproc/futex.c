@@ -3,9 +3,13 @@
 
 #include "kernel.h"
 
-#include <linux/futex.h>
 #include <stddef.h>
 #include <time.h>
+
+/* Of linux/futex.h, which not every C library's compiler finds. */
+#define FUTEX_WAKE 1
+#define FUTEX_WAIT_BITSET 9
+#define FUTEX_BITSET_MATCH_ANY 0xffffffffu
 
 /* FUTEX_WAIT_BITSET takes a point in time, so that an interruption needs no reckoning. A deadline of "at once" is one that has
  * passed. */
