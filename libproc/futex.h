@@ -6,7 +6,7 @@
 
 #include <stdatomic.h>
 
-/* Sleeps as long as the word is `value`: 1 when woken, 0 when the time ran out, -1 with errno: EAGAIN when it is another value. */
+/* Sleeps as long as the word is `value`: 1 when woken, 0 when the time ran out, -1 with errno; EAGAIN: it is another value. */
 int futex_wait(const _Atomic uint32_t *word, uint32_t value, struct deadline deadline);
 
 /* Wakes up to `count` sleepers; returns how many. */

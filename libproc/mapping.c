@@ -25,15 +25,21 @@ static int map_private(struct mapping *mapping, size_t size)
     return 0;
 }
 
+/* Of a number that it has given out the kernel says EINVAL or EIDRM when the segment has been removed meanwhile. */
+static int lost(void)
+{
+    return fail(errno == EINVAL ? EIDRM : errno);
+}
+
 static int map_segment(struct mapping *mapping, int id)
 {
-    struct shmid_ds status;
+    struct shmid_ds status = {.shm_segsz = 0};
 
     if (sys(SYS_shmctl, id, IPC_STAT, &status) < 0)
-        return -1;
+        return lost();
     long memory = sys(SYS_shmat, id, NULL, 0);
     if (memory == -1)
-        return -1;
+        return lost();
     *mapping = (struct mapping){(void *)memory, status.shm_segsz, id};
     return 0;
 }
@@ -62,14 +68,18 @@ int mapping_open(struct mapping *mapping, key_t key, size_t size, int flags, mod
         return fail(EINVAL);
     if (key == PROC_PRIVATE)
         return map_private(mapping, size);
-    bool is_new = false;
-    int id = make_or_find(key, size, flags, (int)(mode ? mode : 0600), &is_new);
-    if (id < 0 || map_segment(mapping, id) == 0)
-        return id < 0 ? -1 : 0;
-    int failure = errno;
-    if (is_new)
-        raw(SYS_shmctl, id, IPC_RMID, NULL);
-    return fail(failure);
+    for (;;) {
+        bool is_new = false;
+        int id = make_or_find(key, size, flags, (int)(mode ? mode : 0600), &is_new);
+
+        if (id < 0 || map_segment(mapping, id) == 0)
+            return id < 0 ? -1 : 0;
+        int failure = errno;
+        if (is_new)
+            raw(SYS_shmctl, id, IPC_RMID, NULL);
+        if (failure != EIDRM || !(flags & O_CREAT))
+            return fail(failure == EIDRM ? ENOENT : failure);
+    }
 }
 
 int mapping_remove(const struct mapping *mapping)

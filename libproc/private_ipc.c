@@ -1,4 +1,5 @@
-/* The list of those objects. A forked child has a copy of it, and the objects are none of its. */
+/* The list of those objects. A forked child begins with an empty one: its parent's objects are none of its, whatever its
+ * number is. */
 #include "private_ipc.h"
 
 #include "kernel.h"
@@ -9,6 +10,7 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct private_ipc *first;
+static unsigned generation; /* how often it was forked from the first process to this one */
 
 static void take_lock(void)
 {
@@ -20,15 +22,20 @@ static void release_lock(void)
     pthread_mutex_unlock(&lock);
 }
 
+static void forget_all(void)
+{
+    generation++;
+    first = NULL;
+    release_lock();
+}
+
 __attribute__((constructor)) static void stand_by_at_forks(void)
 {
-    pthread_atfork(take_lock, release_lock, release_lock);
+    pthread_atfork(take_lock, release_lock, forget_all);
 }
 
 static void remove_from_system(const struct private_ipc *ipc)
 {
-    if (ipc->owner != raw(SYS_getpid))
-        return;
     if (ipc->control == SYS_semctl)
         raw(SYS_semctl, ipc->id, 0, IPC_RMID, 0);
     else
@@ -37,8 +44,9 @@ static void remove_from_system(const struct private_ipc *ipc)
 
 void private_ipc_add(struct private_ipc *ipc, long control, int id)
 {
-    *ipc = (struct private_ipc){.control = control, .id = id, .owner = (pid_t)raw(SYS_getpid)};
+    *ipc = (struct private_ipc){.control = control, .id = id};
     take_lock();
+    ipc->generation = generation;
     ipc->next = first;
     if (first)
         first->previous = ipc;
@@ -48,6 +56,8 @@ void private_ipc_add(struct private_ipc *ipc, long control, int id)
 
 void private_ipc_remove(struct private_ipc *ipc)
 {
+    if (ipc->generation != generation)
+        return;
     take_lock();
     if (ipc->previous)
         ipc->previous->next = ipc->next;
@@ -61,6 +71,8 @@ void private_ipc_remove(struct private_ipc *ipc)
 
 __attribute__((destructor)) void private_ipc_remove_all(void)
 {
+    take_lock();
     for (struct private_ipc *ipc = first; ipc; ipc = ipc->next)
         remove_from_system(ipc);
+    release_lock();
 }

@@ -2,13 +2,11 @@
 #ifndef LIBPROC_PRIVATE_IPC_H
 #define LIBPROC_PRIVATE_IPC_H
 
-#include <sys/types.h>
-
 struct private_ipc {
     struct private_ipc *previous, *next;
     long control; /* SYS_semctl, SYS_msgctl */
     int id;
-    pid_t owner;
+    unsigned generation; /* of the process that made it */
 };
 
 void private_ipc_add(struct private_ipc *ipc, long control, int id);

@@ -70,7 +70,7 @@ static int status_of(int id, struct semid_ds *status)
 /* 1: it is; 0: not yet; -1 with errno. */
 static int is_set_up(int id)
 {
-    struct semid_ds status;
+    struct semid_ds status = {0};
 
     if (status_of(id, &status) < 0)
         return -1;
@@ -101,7 +101,7 @@ static int make(key_t key, unsigned initial, int mode)
         return id;
     int failure = errno;
     raw(SYS_semctl, id, 0, IPC_RMID, 0);
-    return fail(failure);
+    return fail(failure == EINVAL ? EIDRM : failure);
 }
 
 /* ---- opening one ---- */
@@ -113,18 +113,26 @@ static int join_php(int id)
     return (int)kernel_result(operate(id, operations, 2, deadline_in(-1)));
 }
 
+/* Of a number that it has given out the kernel says EINVAL or EIDRM when the set has been removed meanwhile. */
+static int lost(void)
+{
+    return fail(errno == EINVAL ? EIDRM : errno);
+}
+
 static int find(key_t key, unsigned initial, int flags, bool *is_phps)
 {
-    struct semid_ds status;
+    struct semid_ds status = {0};
     int id = (int)sys(SYS_semget, key, 0, 0);
 
-    if (id < 0 || status_of(id, &status) < 0)
+    if (id < 0)
         return -1;
+    if (status_of(id, &status) < 0)
+        return lost();
     *is_phps = status.sem_nsems == PHP_SEMS;
     if (!*is_phps && status.sem_nsems != 1)
         return fail(EINVAL);
     if (await_set_up(id, initial, flags & O_CREAT) < 0 || (*is_phps && join_php(id) < 0))
-        return -1;
+        return lost();
     return id;
 }
 
@@ -136,10 +144,12 @@ static int make_or_find(key_t key, unsigned initial, int flags, int mode, bool *
 
         if (key == PROC_PRIVATE || flags & O_CREAT) {
             id = make(key, initial, mode);
-            if (id >= 0 || errno != EEXIST || flags & O_EXCL)
+            if (id >= 0 || (errno != EEXIST && errno != EIDRM) || (errno == EEXIST && flags & O_EXCL))
                 return id;
         }
         id = find(key, initial, flags, is_phps);
+        if (id < 0 && errno == EIDRM && !(flags & O_CREAT))
+            return fail(ENOENT);
         /* It may have been removed in between, before or after it was found. */
         if (id >= 0 || !(flags & O_CREAT) || (errno != ENOENT && errno != EIDRM))
             return id;

@@ -112,6 +112,35 @@ START_TEST(nobody_sees_a_semaphore_before_it_has_its_value)
 }
 END_TEST
 
+static int open_and_remove(struct proc *self, void *key)
+{
+    (void)self;
+    for (int i = 0; i < (runs_instrumented() ? 100 : 2000); i++) {
+        struct proc_sem *one = proc_sem_open(*(key_t *)key, 1, O_CREAT, 0);
+        struct proc_counter *counter = proc_counter_open(*(key_t *)key, 1, O_CREAT, 0);
+
+        if (!one || !counter)
+            return 1;
+        proc_sem_remove(one); /* it may be another one's turn to have done it */
+        proc_counter_remove(counter);
+        proc_sem_close(one);
+        proc_counter_close(counter);
+    }
+    return 0;
+}
+
+START_TEST(who_opens_while_others_remove_gets_a_new_one)
+{
+    struct proc *children[3];
+    key_t key = fresh_key();
+
+    for (int i = 0; i < 3; i++)
+        children[i] = must_spawn((struct proc_options){.main = open_and_remove, .arg = &key});
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(must_end(children[i]).code, 0);
+}
+END_TEST
+
 /* Made, and then nothing: its maker is dead. */
 START_TEST(a_semaphore_whose_maker_died_is_set_up_by_the_next)
 {
@@ -453,6 +482,7 @@ Suite *suite_make(void)
     tcase_add_test(tcase, a_new_semaphore_has_its_value_and_is_a_set_of_one);
     tcase_add_test(tcase, wrong_arguments_are_told);
     tcase_add_test(tcase, nobody_sees_a_semaphore_before_it_has_its_value);
+    tcase_add_test(tcase, who_opens_while_others_remove_gets_a_new_one);
     tcase_add_test(tcase, a_semaphore_whose_maker_died_is_set_up_by_the_next);
     tcase_add_test(tcase, whoever_is_killed_when_the_semaphore_is_whole);
     tcase = tcase_checked(suite, "acquiring");
