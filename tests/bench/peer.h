@@ -1,0 +1,17 @@
+/* A candidate in a process of its own, with its own memory, handlers and threads: it answers each line with a line. */
+#ifndef BENCH_PEER_H
+#define BENCH_PEER_H
+
+#include <proc.h>
+
+/* Program and arguments. */
+#define PEER(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+/* Starts it, and waits until it says "ready". NULL: it is not there, or cannot run. It dies with us, whatever becomes of
+ * us. */
+struct proc *peer_start(const char *const *argv);
+
+/* Sends a line, and returns the answer without its newline, which stays valid until the next call. NULL: there is none. */
+const char *peer_ask(struct proc *peer, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif
