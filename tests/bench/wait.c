@@ -24,7 +24,7 @@
 #define TURNS 30    /* of one at a time, in each pass */
 #define EXITS 20    /* in each turn */
 #define WARM_UP 100 /* not counted: the first exits after thousands of starts take longer */
-#define SLOW_EVERY 6 /* turns */
+#define SLOW_EVERY 6 /* turns, for slow ones */
 #define FEW 10
 #define IDLE_CHILDREN 1000
 #define IDLE_MS 1000
