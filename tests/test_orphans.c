@@ -1,4 +1,5 @@
 /* Orphaned descendants that a waiter adopts, and the children that it must not take for orphans. */
+#include "ends.h"
 #include "harness.h"
 
 #include <errno.h>
@@ -366,7 +367,8 @@ START_TEST(an_orphan_in_doubt_is_reported_when_the_doubt_is_over)
     ck_assert_int_eq(pipe(gate), 0);
     proc_free(spawn_leaving(gate[0], "exit 5", &pid));
     ck_assert_int_eq(pthread_create(&thread, NULL, spawn_from_fifo, (void *)fifo), 0);
-    poll(NULL, 0, 20); /* it would pass without, too, and prove less */
+    while (ends_whose(pid) != WHOSE_IN_DOUBT) /* from before there is a child until the FIFO is open */
+        ;
     close(gate[1]);
     while (!kill(pid, 0) && strncmp(status_of(pid, "State"), "Z", 1) != 0)
         ;
