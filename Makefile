@@ -48,7 +48,7 @@ endif
 # ---- the library ----
 
 # These run in a child on borrowed memory, where a sanitizer's bookkeeping would be the parent's.
-UNINSTRUMENTED := child clone fd_map numbers_in program search signals
+UNINSTRUMENTED := beside child clone entries_in fd_map message program search signals
 san_flags = $(if $(filter $(UNINSTRUMENTED),$(basename $(notdir $(1)))),,$(SAN_FLAGS))
 
 $(BUILD)/lib/%.o: libproc/%.c $(FLAGS)

@@ -6,7 +6,7 @@
 #include "adoption.h"
 
 #include "kernel.h"
-#include "numbers_in.h"
+#include "entries_in.h"
 
 #include <fcntl.h>
 #include <stdio.h>

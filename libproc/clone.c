@@ -4,16 +4,23 @@
 
 #include "signals.h"
 
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 /* struct clone_args of linux/sched.h, which cannot be included beside sched.h everywhere. */
 struct clone3_arguments {
     uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup;
 };
+
+static uint64_t flags_for(const struct clone_request *request)
+{
+    return request->flags | CLONE_VM | (request->beside ? 0 : CLONE_VFORK);
+}
 
 static long clone3_enter(struct clone3_arguments *arguments, int (*entry)(void *), void *argument)
 {
@@ -66,7 +73,7 @@ static long clone3_enter(struct clone3_arguments *arguments, int (*entry)(void *
 long clone_modern(struct clone_stack *stack, const struct clone_request *request)
 {
     struct clone3_arguments arguments = {
-        .flags = request->flags | CLONE_VM | CLONE_VFORK | CLONE_CLEAR_SIGHAND,
+        .flags = flags_for(request) | CLONE_CLEAR_SIGHAND,
         .pidfd = (uintptr_t)request->pidfd,
         .exit_signal = (uint64_t)request->exit_signal,
         .stack = (uintptr_t)stack->bytes,
@@ -83,7 +90,7 @@ long clone_modern(struct clone_stack *stack, const struct clone_request *request
 
 long clone_classic(struct clone_stack *stack, const struct clone_request *request)
 {
-    uint64_t flags = request->flags | CLONE_VM | CLONE_VFORK | (uint64_t)request->exit_signal;
+    uint64_t flags = flags_for(request) | (uint64_t)request->exit_signal;
     long result = kernel_refusal(SYS_clone, &flags);
     int saved = errno;
 
@@ -102,6 +109,15 @@ void clone_reap(long pid)
         ;
 }
 
+/* Without /proc it is not known; then it is taken for one. */
+bool clone_would_be_init(void)
+{
+    struct stat ours = {0}, children = {0};
+
+    return raw(SYS_newfstatat, AT_FDCWD, "/proc/self/ns/pid", &ours, 0) < 0 ||
+           raw(SYS_newfstatat, AT_FDCWD, "/proc/self/ns/pid_for_children", &children, 0) < 0 || ours.st_ino != children.st_ino;
+}
+
 static int leave_word(void *word)
 {
     *(volatile int *)word = 1;
@@ -112,6 +128,8 @@ enum sharing { UNKNOWN, SHARED, COPIED };
 
 static enum sharing try_sharing(void)
 {
+    if (clone_would_be_init())
+        return UNKNOWN;
     struct clone_stack stack;
     volatile int word = 0;
     struct clone_request request = {.entry = leave_word, .argument = (void *)&word};

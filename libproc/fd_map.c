@@ -7,7 +7,7 @@
 #include "fd_map.h"
 
 #include "kernel.h"
-#include "numbers_in.h"
+#include "entries_in.h"
 
 #include <fcntl.h>
 #include <sched.h>

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -715,6 +716,17 @@ START_TEST(elapsed_and_usage_are_filled)
 }
 END_TEST
 
+/* Nobody else may have been it before, for with the first process of such a namespace the namespace ends. */
+START_TEST(the_first_in_a_new_pid_namespace_is_the_program)
+{
+    if (unshare(CLONE_NEWPID) < 0) {
+        skip("a PID namespace takes root");
+        return;
+    }
+    ck_assert_int_eq(must_end(must_spawn((struct proc_options){.argv = SHELL("exit $$")})).code, 1);
+}
+END_TEST
+
 START_TEST(the_version_is_that_of_the_header)
 {
     char text[32];
@@ -769,6 +781,7 @@ Suite *suite_make(void)
     tcase_add_test(tcase, a_child_of_a_program_at_its_limit_of_descriptors_starts);
     tcase_add_test(tcase, a_full_process_table_is_eagain_at_clone);
     tcase_add_test(tcase, elapsed_and_usage_are_filled);
+    tcase_add_test(tcase, the_first_in_a_new_pid_namespace_is_the_program);
     tcase_add_test(tcase, the_version_is_that_of_the_header);
     return suite;
 }
