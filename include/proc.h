@@ -8,6 +8,7 @@
 
 #include <proc/counter.h>
 #include <proc/key.h>
+#include <proc/lock.h>
 #include <proc/process.h>
 #include <proc/sem.h>
 #include <proc/shm.h>

@@ -6,16 +6,26 @@
 #define LIBPROC_SEGMENT_H
 
 #include "mapping.h"
+#include "robust.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
-enum segment_kind { SEGMENT_COUNTER = 1, SEGMENT_LOCK, SEGMENT_TABLE };
+enum segment_kind {
+    SEGMENT_COUNTER = 1,
+    SEGMENT_LOCK = 2 | ROBUST_MAKER,
+    SEGMENT_TABLE = 3 | ROBUST_MAKER,
+    SEGMENT_QUEUE = 4 | ROBUST_MAKER, /* in a file: what the users of a large queue share */
+};
 
 #define SEGMENT_HEADER 64 /* bytes, before what the kind makes of it */
 
 /* Opens memory of this kind and shape (whatever tells two of a kind apart), with `size` bytes after the header. EINVAL: it is
  * something else. */
 int segment_open(struct mapping *mapping, enum segment_kind kind, uint32_t shape, size_t size, key_t key, int flags, mode_t mode);
+
+/* Memory that was got in another way, zeros when it is new: whether it is this now. */
+bool segment_is(void *memory, enum segment_kind kind, uint32_t shape);
 
 static inline void *segment_body(const struct mapping *mapping)
 {

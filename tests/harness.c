@@ -7,12 +7,14 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/msg.h>
 #include <sys/sem.h>
 #include <sys/shm.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -25,6 +27,8 @@ static pid_t runner; /* the process that the tests are forked from */
 static const char *const sysv_kinds[] = {"msg", "sem", "shm"};
 #define SYSV_KINDS 3
 static long sysv_before[SYSV_KINDS];
+static bool has_own_ipc;
+static int files_before;
 
 /* ---- what the kernel says ---- */
 
@@ -269,6 +273,23 @@ static long sysv_objects(const char *kind)
     return sum;
 }
 
+/* The files of large messages. */
+static int files_of_queues(void)
+{
+    struct stat status;
+    char start[64];
+    int count = 0;
+    DIR *listing = opendir("/dev/shm");
+
+    if (!has_own_ipc || !listing || stat("/proc/self/ns/ipc", &status) < 0)
+        return 0;
+    snprintf(start, sizeof start, "libproc-%llx-", (unsigned long long)status.st_ino);
+    for (struct dirent *entry; (entry = readdir(listing));)
+        count += strncmp(entry->d_name, start, strlen(start)) == 0;
+    closedir(listing);
+    return count;
+}
+
 static const char *mask_now(void)
 {
     return status_of(getpid(), "SigBlk");
@@ -280,6 +301,7 @@ static void before(void)
     strcpy(mask_before, mask_now());
     for (int i = 0; i < SYSV_KINDS; i++)
         sysv_before[i] = sysv_objects(sysv_kinds[i]);
+    files_before = files_of_queues();
 }
 
 static void after(void)
@@ -297,6 +319,7 @@ static void after(void)
     for (int i = 0; i < SYSV_KINDS; i++)
         ck_assert_msg(sysv_objects(sysv_kinds[i]) == sysv_before[i], "a System V object was left behind: see ipcs (%s)",
                       sysv_kinds[i]);
+    ck_assert_msg(files_of_queues() <= files_before, "a queue's file was left behind in /dev/shm");
 }
 
 TCase *tcase_checked(Suite *suite, const char *name)
@@ -318,6 +341,8 @@ int main(int argc, char **argv)
         return 1;
     snprintf(probe, sizeof probe, "%.*s/probe", (int)(strrchr(self, '/') - self), self);
     runner = getpid();
+    /* Other people's System V objects come and go. Without the privilege to have a world of our own we live with that. */
+    has_own_ipc = unshare(CLONE_NEWIPC) == 0;
     SRunner *suites = srunner_create(suite_make());
     srunner_run_all(suites, CK_ENV);
     int failed = srunner_ntests_failed(suites);

@@ -1,0 +1,23 @@
+/* Mutexes between processes, each handed on when its holder dies. */
+#ifndef LIBPROC_ROBUST_H
+#define LIBPROC_ROBUST_H
+
+#include <pthread.h>
+
+/* Each C library has its own idea of what is in a mutex: memory with such ones says whose they are. */
+#ifdef __GLIBC__
+#define ROBUST_MAKER 0x10
+#else
+#define ROBUST_MAKER 0x20
+#endif
+
+/* Makes a mutex of zeros; may be called by any number of processes, while others use it already. */
+void robust_set_up(pthread_mutex_t *mutex);
+
+/* 1; 2: the holder before died; 0: the time ran out; -1 with errno: EDEADLK: this thread holds it. */
+int robust_lock(pthread_mutex_t *mutex, int timeout_ms);
+
+/* EPERM: this thread does not hold it. */
+int robust_unlock(pthread_mutex_t *mutex);
+
+#endif
