@@ -12,6 +12,7 @@
 #include <proc/process.h>
 #include <proc/sem.h>
 #include <proc/shm.h>
+#include <proc/table.h>
 #include <proc/waiter.h>
 
 #endif
