@@ -10,6 +10,7 @@
 #include <proc/key.h>
 #include <proc/lock.h>
 #include <proc/process.h>
+#include <proc/queue.h>
 #include <proc/sem.h>
 #include <proc/shm.h>
 #include <proc/table.h>

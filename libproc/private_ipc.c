@@ -40,11 +40,13 @@ static void remove_from_system(const struct private_ipc *ipc)
         raw(SYS_semctl, ipc->id, 0, IPC_RMID, 0);
     else
         raw(ipc->control, ipc->id, IPC_RMID, 0);
+    if (ipc->and_then)
+        ipc->and_then(ipc->id);
 }
 
-void private_ipc_add(struct private_ipc *ipc, long control, int id)
+void private_ipc_add(struct private_ipc *ipc, long control, int id, void (*and_then)(int id))
 {
-    *ipc = (struct private_ipc){.control = control, .id = id};
+    *ipc = (struct private_ipc){.control = control, .id = id, .and_then = and_then};
     take_lock();
     ipc->generation = generation;
     ipc->next = first;

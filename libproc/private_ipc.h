@@ -6,10 +6,11 @@ struct private_ipc {
     struct private_ipc *previous, *next;
     long control; /* SYS_semctl, SYS_msgctl */
     int id;
+    void (*and_then)(int id); /* removes what belongs to it; NULL: nothing does */
     unsigned generation; /* of the process that made it */
 };
 
-void private_ipc_add(struct private_ipc *ipc, long control, int id);
+void private_ipc_add(struct private_ipc *ipc, long control, int id, void (*and_then)(int id));
 
 /* Removes the object, if this is the process that made it. */
 void private_ipc_remove(struct private_ipc *ipc);

@@ -174,7 +174,7 @@ struct proc_sem *proc_sem_open(key_t key, unsigned initial, int flags, mode_t mo
         return NULL;
     }
     if (sem->is_private)
-        private_ipc_add(&sem->private_ipc, SYS_semctl, sem->id);
+        private_ipc_add(&sem->private_ipc, SYS_semctl, sem->id, NULL);
     return sem;
 }
 

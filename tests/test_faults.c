@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/msg.h>
 #include <sys/sem.h>
 #include <sys/shm.h>
 #include <sys/syscall.h>
@@ -272,6 +273,79 @@ static int share_semaphore(void)
     return result;
 }
 
+static int use_queue(struct proc_queue *queue, char *buf, size_t size)
+{
+    struct proc_queue_stat stat;
+
+    if (proc_queue_push(queue, 1, buf, 10, 0) != 1 || proc_queue_pop(queue, 0, buf, size, NULL, 10) != 10)
+        return -1;
+    if (proc_queue_pop(queue, 0, buf, size, NULL, 2) != -1 || errno != ETIMEDOUT)
+        return -1;
+    if (proc_queue_push(queue, 1, buf, size, 10) != 1 || proc_queue_pop(queue, 0, buf, size, NULL, -1) != (ssize_t)size)
+        return -1;
+    return proc_queue_stat(queue, &stat) == 0 && proc_queue_set_capacity(queue, 4096) == 0 ? 0 : -1;
+}
+
+static int share_queue(void)
+{
+    static char buf[20000];
+    struct proc_queue *queue = proc_queue_open(key, O_CREAT | PROC_QUEUE_LARGE, 0);
+    int result = queue ? use_queue(queue, buf, sizeof buf) : -1, failure = errno;
+
+    if (queue && proc_queue_remove(queue) < 0) {
+        if (result == 0)
+            result = -1, failure = errno;
+        proc_queue_remove(queue);
+    }
+    proc_queue_close(queue);
+    errno = failure;
+    return result;
+}
+
+static int share_lock(void)
+{
+    struct proc_lock *lock = proc_lock_open(key, O_CREAT, 0);
+    if (!lock)
+        return -1;
+    int result = proc_lock_acquire(lock, 10) == 1 && proc_lock_release(lock) == 0 ? 0 : -1;
+    int failure = errno;
+    if (proc_lock_remove(lock) < 0 && result == 0)
+        result = -1, failure = errno, proc_lock_remove(lock);
+    proc_lock_close(lock);
+    errno = failure;
+    return result;
+}
+
+static int make_longer(void *value, size_t *size, void *unused)
+{
+    (void)value, (void)unused;
+    *size += 4;
+    return 0;
+}
+
+static int look_at_row(const char *name, const void *value, size_t size, void *unused)
+{
+    (void)name, (void)value, (void)unused;
+    return size == 4 || size == 8 ? 0 : 1;
+}
+
+static int share_table(void)
+{
+    struct proc_table *table = proc_table_open(key, 3, 8, O_CREAT, 0);
+    char value[8];
+    if (!table)
+        return -1;
+    bool good = proc_table_put(table, "a", "four", 4) == 0 && proc_table_add(table, "b", 2) == 2 &&
+                proc_table_update(table, "a", make_longer, NULL) == 0 && proc_table_get(table, "a", value, 8) == 8 &&
+                proc_table_each(table, look_at_row, NULL) == 0 && proc_table_delete(table, "b") == 0;
+    int failure = errno;
+    if (proc_table_remove(table) < 0 && good)
+        good = false, failure = errno, proc_table_remove(table);
+    proc_table_close(table);
+    errno = failure;
+    return good ? 0 : -1;
+}
+
 static const struct {
     const char *name;
     int (*run)(void);
@@ -291,6 +365,9 @@ static const struct {
     {"share memory", share_memory},
     {"share counters", share_counters},
     {"share a semaphore", share_semaphore},
+    {"share a queue", share_queue},
+    {"share a lock", share_lock},
+    {"share a table", share_table},
 };
 #define OPERATIONS ((int)(sizeof operations / sizeof operations[0]))
 
@@ -369,6 +446,21 @@ static const struct {
     {SYS_semctl, "semctl", EPERM},
     {SYS_semtimedop, "semtimedop", ENOSPC},
     {SYS_semtimedop, "semtimedop", EINTR},
+    {SYS_msgget, "msgget", ENOSPC},
+    {SYS_msgsnd, "msgsnd", EINTR},
+    {SYS_msgsnd, "msgsnd", ENOMEM},
+    {SYS_msgrcv, "msgrcv", EINTR},
+    {SYS_msgrcv, "msgrcv", ENOMEM},
+    {SYS_msgctl, "msgctl", EPERM},
+    {SYS_flock, "flock", ENOLCK},
+    {SYS_renameat, "renameat", ENOSPC},
+    {SYS_fchmod, "fchmod", EPERM},
+    {SYS_fstat, "fstat", EIO},
+    {SYS_fallocate, "fallocate", ENOSPC},
+    {SYS_getrandom, "getrandom", ENOSYS},
+    {SYS_write, "write", ENOSPC},
+    {SYS_unlinkat, "unlinkat", EPERM},
+    {SYS_setitimer, "setitimer", EINVAL},
 };
 #define CALLS ((int)(sizeof calls / sizeof calls[0]))
 
@@ -397,7 +489,7 @@ static void nothing_is_left(const struct state *before, const char *when)
     ck_assert_msg(strcmp(before->mask, now.mask) == 0, "%s: mask %s", when, now.mask);
     int child = waitpid(-1, NULL, WNOHANG | __WALL);
     ck_assert_msg(child < 0 && errno == ECHILD, "%s: child %d is left", when, child);
-    ck_assert_msg(shmget(key, 0, 0) < 0 && semget(key, 0, 0) < 0, "%s: a System V object is left", when);
+    ck_assert_msg(shmget(key, 0, 0) < 0 && semget(key, 0, 0) < 0 && msgget(key, 0) < 0, "%s: a System V object is left", when);
 }
 
 static void prepare(void)

@@ -1,0 +1,330 @@
+/* Who takes a large message first looks at it in the queue: so one that does not fit stays where it is, and its file is open
+ * before it is taken. In between nobody else may take it. So those who do not hold the lock only take messages that are
+ * shorter than a reference; the kernel tells them when the next one is not. */
+#include "large.h"
+
+#include "kernel.h"
+#include "message.h"
+#include "segment.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/msg.h>
+
+#ifndef MSG_COPY
+#define MSG_COPY 040000
+#endif
+
+struct reference {
+    unsigned char mark[16];
+    struct large_name name;
+    uint64_t size;
+    unsigned char nothing[LARGE_REFERENCE - 40];
+};
+_Static_assert(sizeof(struct reference) == LARGE_REFERENCE, "a reference has no gaps");
+
+static const unsigned char mark[16] = {0xf1, 'l', 'i', 'b', 'p', 'r', 'o', 'c', 0x9d, 0x07, 0xe2, 0x5c, 0xb8, 0x33, 0xda, 0x01};
+
+/* For those who take messages that may be large. */
+struct shared {
+    _Alignas(8) char head[SEGMENT_HEADER];
+    pthread_mutex_t lock;
+};
+
+struct reference_message {
+    long type;
+    struct reference reference;
+};
+
+static bool is_reference(const void *text, size_t size)
+{
+    return size == sizeof(struct reference) && memcmp(text, mark, sizeof mark) == 0;
+}
+
+/* ---- looking at messages without taking them ---- */
+
+static long receive(int queue, struct message *message, size_t room, long type, int flags)
+{
+    long result;
+
+    do
+        result = raw(SYS_msgrcv, queue, message, room, type, IPC_NOWAIT | flags);
+    while (result == -EINTR);
+    return result;
+}
+
+/* The message at that place: its size, or -errno; -ENOMSG: there are not so many. */
+static long copy_message(int queue, long place, struct message *message, size_t room)
+{
+    return receive(queue, message, room, place, MSG_COPY);
+}
+
+/* From the last to the first: if one is taken meanwhile, those that follow it move, and none is passed over. */
+static bool each_queued(int queue, large_see_fn *see, void *argument)
+{
+    struct reference_message message;
+    struct msqid_ds status;
+
+    if (raw(SYS_msgctl, queue, IPC_STAT, &status) < 0)
+        return false;
+    for (long place = (long)status.msg_qnum; place-- > 0;) {
+        long size = copy_message(queue, place, (struct message *)&message, sizeof message.reference);
+
+        if (size >= 0 && is_reference(&message.reference, (size_t)size))
+            see(argument, &message.reference.name);
+        if (size < 0 && size != -ENOMSG && size != -E2BIG)
+            return false;
+    }
+    return true;
+}
+
+/* Which message is next for `wanted`, as far as types go. */
+static bool is_before(long type, long best, long wanted)
+{
+    if (wanted >= 0)
+        return best == 0 && (wanted == 0 || type == wanted);
+    return (wanted == LONG_MIN || type <= -wanted) && (best == 0 || type < best);
+}
+
+struct next {
+    struct message *message, *spare;
+    size_t room;
+    long size; /* -ENOMSG: there is none */
+};
+
+static void find_next(int queue, long wanted, struct next *next)
+{
+    long best = 0;
+
+    next->size = -ENOMSG;
+    for (long place = 0;; place++) {
+        long size = copy_message(queue, place, next->spare, next->room);
+
+        if (size == -ENOMSG || size == -EIDRM || size == -EINVAL)
+            break;
+        /* Longer than any may be: the limit has been lowered since it was sent. */
+        if (size < 0 || !is_before(next->spare->type, best, wanted))
+            continue;
+        struct message *found = next->spare;
+        next->spare = next->message;
+        next->message = found;
+        next->size = size;
+        best = found->type;
+        if (wanted >= 0)
+            break;
+    }
+}
+
+/* ---- taking one ---- */
+
+/* Where the message is still to be read from. */
+struct its_file {
+    long fd; /* -1: it is not in a file */
+    bool stays; /* it is not ours to remove */
+    struct large_name name;
+};
+
+/* By its type: of those that are as long as a reference, nobody else takes one now. */
+static long receive_now(int queue, struct message *message, size_t size)
+{
+    long got = receive(queue, message, size, message->type, 0);
+
+    return got == -ENOMSG || got == -E2BIG ? -EAGAIN : got;
+}
+
+static long take_plain(int queue, struct next *next, void *buf, size_t size)
+{
+    if ((size_t)next->size > size)
+        return -E2BIG;
+    if (next->size < LARGE_REFERENCE)
+        return -EAGAIN;
+    long got = receive_now(queue, next->message, (size_t)next->size);
+    if (got >= 0)
+        memcpy(buf, next->message->text, (size_t)got);
+    return got;
+}
+
+/* Another program that knows nothing of our lock may have taken the one that was looked at: then another comes, which goes
+ * back. */
+static long receive_reference(int queue, struct next *next, const struct large_name *expected)
+{
+    struct reference *reference = (struct reference *)next->message->text;
+    long got = receive_now(queue, next->message, sizeof *reference);
+
+    if (got < 0 || (is_reference(reference, (size_t)got) && memcmp(&reference->name, expected, sizeof *expected) == 0))
+        return got;
+    message_send(queue, next->message, (size_t)got, deadline_in(-1));
+    return -EAGAIN;
+}
+
+static long take_by_reference(const struct large_place *place, struct next *next, size_t room, struct its_file *its_file)
+{
+    struct reference *reference = (struct reference *)next->message->text;
+    struct large_name name = reference->name;
+    uint64_t size = reference->size;
+
+    if (size > room)
+        return -E2BIG;
+    long fd = large_file_open(place, &name);
+    if (fd < 0 && fd != -ENOENT)
+        return fd;
+    long got = receive_reference(place->queue, next, &name);
+    if (got < 0) {
+        if (fd >= 0)
+            raw(SYS_close, fd);
+        return got;
+    }
+    if (fd < 0)
+        return -EBADMSG;
+    its_file->fd = fd;
+    its_file->name = name;
+    its_file->stays = large_file_remove(place, &name) < 0;
+    return (long)size;
+}
+
+/* One of a lower type may have come, or have been passed over, while the others were looked at. One without any bytes is taken by
+ * this question: it is the one that is next. */
+static long take_lower(int queue, struct next *next)
+{
+    if (next->message->type == 1)
+        return -ENOMSG;
+    long lower = receive(queue, next->spare, 0, -(next->message->type - 1), 0);
+    if (lower >= 0)
+        next->message->type = next->spare->type;
+    return lower == -E2BIG ? -EAGAIN : lower;
+}
+
+/* The message's size. What does not lie in a file is in buf. */
+static long take(const struct large_place *place, long wanted, struct next *next, void *buf, size_t size, struct its_file *its_file)
+{
+    find_next(place->queue, wanted, next);
+    if (next->size < 0)
+        return next->size == -ENOMSG ? -EAGAIN : next->size;
+    if (wanted < 0) {
+        long lower = take_lower(place->queue, next);
+
+        if (lower != -ENOMSG)
+            return lower;
+    }
+    if (is_reference(next->message->text, (size_t)next->size))
+        return take_by_reference(place, next, size, its_file);
+    return take_plain(place->queue, next, buf, size);
+}
+
+/* A try waits, too: it is for microseconds, and who finds nothing would take the queue for empty. */
+#define SHORT_WHILE_MS 1000
+
+static int lock_until(pthread_mutex_t *lock, struct deadline deadline)
+{
+    int64_t left_ms = deadline_left_ns(deadline) / 1000000;
+
+    if (deadline.at_ns == INT64_MAX)
+        return robust_lock(lock, -1);
+    return robust_lock(lock, left_ms > SHORT_WHILE_MS ? (int)left_ms : SHORT_WHILE_MS);
+}
+
+static long take_locked(struct large *large, long wanted, struct next *next, void *buf, size_t size, struct deadline deadline,
+                        struct its_file *its_file)
+{
+    int locked = lock_until(&large->shared->lock, deadline);
+
+    if (locked <= 0)
+        return locked == 0 ? -ETIMEDOUT : -errno;
+    long result = take(&large->place, wanted, next, buf, size, its_file);
+    robust_unlock(&large->shared->lock);
+    if (locked == 2) /* he may have left a file behind */
+        large_files_sweep(&large->place, each_queued);
+    return result;
+}
+
+static int make_room(struct next *next)
+{
+    next->room = message_limit();
+    next->message = calloc(1, sizeof *next->message + next->room);
+    next->spare = calloc(1, sizeof *next->spare + next->room);
+    return next->message && next->spare ? 0 : -1;
+}
+
+static long read_file(const struct large_place *place, const struct its_file *file, void *buf, size_t size)
+{
+    long failure = large_file_read(file->fd, buf, size);
+
+    raw(SYS_close, file->fd);
+    if (file->stays)
+        large_file_empty(place, &file->name);
+    return failure < 0 ? failure : (long)size;
+}
+
+long large_take(struct large *large, long type, void *buf, size_t size, long *found, struct deadline deadline)
+{
+    struct its_file its_file = {.fd = -1};
+    struct next next;
+    long result = -ENOMEM;
+
+    if (make_room(&next) == 0)
+        result = take_locked(large, type, &next, buf, size, deadline, &its_file);
+    if (result >= 0)
+        *found = next.message->type;
+    free(next.message);
+    free(next.spare);
+    return its_file.fd < 0 ? result : read_file(&large->place, &its_file, buf, (size_t)result);
+}
+
+/* ---- sending ---- */
+
+long large_send(const struct large *large, long type, const void *data, size_t size, struct deadline deadline)
+{
+    struct reference_message message = {.type = type, .reference.size = size};
+    long fd = large_file_make(&large->place, large->mode, data, size, &message.reference.name);
+
+    if (fd < 0)
+        return fd;
+    memcpy(message.reference.mark, mark, sizeof mark);
+    long result = message_send(large->place.queue, (struct message *)&message, sizeof message.reference, deadline);
+    if (result < 0)
+        large_file_remove(&large->place, &message.reference.name);
+    large_file_sent(fd);
+    return result;
+}
+
+/* ---- opening ---- */
+
+static bool can_look(int queue)
+{
+    struct message message;
+
+    return copy_message(queue, 0, &message, 0) != -ENOSYS;
+}
+
+int large_open(struct large *large, int queue)
+{
+    struct msqid_ds status;
+    long result = raw(SYS_msgctl, queue, IPC_STAT, &status);
+
+    if (result < 0)
+        return (int)result;
+    if (!can_look(queue))
+        return -ENOSYS;
+    result = large_place_find(&large->place, queue);
+    if (result < 0)
+        return (int)result;
+    long memory = large_files_share(&large->place, &status.msg_perm, sizeof(struct shared));
+    if (memory < 0)
+        return (int)memory;
+    large->mode = status.msg_perm.mode & 0666;
+    large->shared = (struct shared *)memory;
+    if (!segment_is(large->shared, SEGMENT_QUEUE, 0)) {
+        large_close(large);
+        return -EINVAL;
+    }
+    robust_set_up(&large->shared->lock);
+    large_files_sweep(&large->place, each_queued);
+    return 0;
+}
+
+void large_close(struct large *large)
+{
+    raw(SYS_munmap, large->shared, sizeof *large->shared);
+}

@@ -1,0 +1,283 @@
+/* Queues: System V's, whose messages carry the bytes as they are.
+ *
+ * The kernel's calls want the type in front of the data, in one piece. So each message is copied once more than the kernel
+ * does. */
+#include "kernel.h"
+#include "large.h"
+#include "large_files.h"
+#include "message.h"
+#include "private_ipc.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <proc/queue.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/msg.h>
+
+/* What fits is passed on the stack: the usual limit of the system for a message. */
+#define USUAL_SIZE 8192
+
+struct usual_message {
+    long type;
+    char text[USUAL_SIZE];
+};
+
+struct proc_queue {
+    int id;
+    bool is_private, is_large;
+    struct large large;
+    struct private_ipc private_ipc;
+};
+
+static int fail(int error)
+{
+    errno = error;
+    return -1;
+}
+
+/* ---- opening ---- */
+
+static int make_or_find(key_t key, int flags, int mode, bool *is_new)
+{
+    for (;;) {
+        int id = -1;
+
+        if (key == PROC_PRIVATE || flags & O_CREAT) {
+            id = (int)sys(SYS_msgget, key, IPC_CREAT | IPC_EXCL | mode);
+            *is_new = id >= 0;
+            if (id >= 0 || errno != EEXIST || flags & O_EXCL)
+                return id;
+        }
+        id = (int)sys(SYS_msgget, key, 0);
+        if (id >= 0 || errno != ENOENT || !(flags & O_CREAT))
+            return id;
+    }
+}
+
+static int open_queue(struct proc_queue *queue, key_t key, int flags, int mode)
+{
+    bool is_new = false;
+
+    queue->id = make_or_find(key, flags, mode, &is_new);
+    if (queue->id < 0)
+        return -1;
+    int result = queue->is_large ? large_open(&queue->large, queue->id) : 0;
+    if (result == 0)
+        return 0;
+    if (is_new)
+        raw(SYS_msgctl, queue->id, IPC_RMID, NULL);
+    return fail(-result);
+}
+
+struct proc_queue *proc_queue_open(key_t key, int flags, mode_t mode)
+{
+    if (key == -1 || flags & ~(O_CREAT | O_EXCL | PROC_QUEUE_LARGE) || mode & ~(mode_t)0777) {
+        errno = EINVAL;
+        return NULL;
+    }
+    struct proc_queue *queue = calloc(1, sizeof *queue);
+    if (!queue)
+        return NULL;
+    queue->is_private = key == PROC_PRIVATE;
+    queue->is_large = flags & PROC_QUEUE_LARGE;
+    if (open_queue(queue, key, flags, (int)(mode ? mode : 0600)) < 0) {
+        free(queue);
+        return NULL;
+    }
+    if (queue->is_private)
+        private_ipc_add(&queue->private_ipc, SYS_msgctl, queue->id, queue->is_large ? large_files_remove_all : NULL);
+    return queue;
+}
+
+/* ---- pushing ---- */
+
+/* Whether such a message can be in the queue at all. If we may not look, the kernel will say. */
+static bool can_hold(const struct proc_queue *queue, size_t size)
+{
+    struct msqid_ds status;
+
+    return size <= message_limit() && (raw(SYS_msgctl, queue->id, IPC_STAT, &status) < 0 || size <= status.msg_qbytes);
+}
+
+/* The usual case is one system call; questions come when it was refused. */
+static long send_raw(const struct proc_queue *queue, const struct message *message, size_t size, int timeout_ms)
+{
+    long result = message_send(queue->id, message, size, deadline_in(0));
+
+    if ((result == -ETIMEDOUT || result == -EINVAL) && !can_hold(queue, size))
+        return -EMSGSIZE;
+    return result == -ETIMEDOUT && timeout_ms != 0 ? message_send(queue->id, message, size, deadline_in(timeout_ms)) : result;
+}
+
+static long send_usual(const struct proc_queue *queue, long type, const void *data, size_t size, int timeout_ms)
+{
+    struct usual_message message;
+
+    message.type = type;
+    if (size > 0)
+        memcpy(message.text, data, size);
+    return send_raw(queue, (struct message *)&message, size, timeout_ms);
+}
+
+static long send_long(const struct proc_queue *queue, long type, const void *data, size_t size, int timeout_ms)
+{
+    if (!can_hold(queue, size))
+        return -EMSGSIZE;
+    struct message *message = malloc(sizeof *message + size);
+    if (!message)
+        return -ENOMEM;
+    message->type = type;
+    memcpy(message->text, data, size);
+    long result = send_raw(queue, message, size, timeout_ms);
+    free(message);
+    return result;
+}
+
+int proc_queue_push(struct proc_queue *queue, long type, const void *data, size_t size, int timeout_ms)
+{
+    if (type < 1 || timeout_ms < -1)
+        return fail(EINVAL);
+    long result = size <= USUAL_SIZE ? send_usual(queue, type, data, size, timeout_ms)
+                                     : send_long(queue, type, data, size, timeout_ms);
+    if (result == -EMSGSIZE && queue->is_large && can_hold(queue, LARGE_REFERENCE))
+        result = large_send(&queue->large, type, data, size, deadline_in(timeout_ms));
+    if (result == -ETIMEDOUT)
+        return 0;
+    return result < 0 ? fail((int)-result) : 1;
+}
+
+/* ---- popping ---- */
+
+static size_t least(size_t one, size_t other)
+{
+    return one < other ? one : other;
+}
+
+/* What may be taken without asking what it is. */
+static size_t usual_room(const struct proc_queue *queue, size_t size)
+{
+    return least(size, queue->is_large ? LARGE_REFERENCE - 1 : USUAL_SIZE);
+}
+
+/* One that is longer than usual; -EAGAIN: somebody else has taken it. */
+static long take_long(const struct proc_queue *queue, long type, void *buf, size_t size, long *found)
+{
+    size_t room = least(size, message_limit());
+    struct message *message = room > USUAL_SIZE ? malloc(sizeof *message + room) : NULL;
+
+    if (!message)
+        return room > USUAL_SIZE ? -ENOMEM : -E2BIG;
+    long result = message_receive(queue->id, message, room, type, deadline_in(0));
+    if (result >= 0) {
+        memcpy(buf, message->text, (size_t)result);
+        *found = message->type;
+    }
+    free(message);
+    return result == -ETIMEDOUT ? -EAGAIN : result;
+}
+
+static long take_usual(const struct proc_queue *queue, long type, void *buf, size_t size, long *found, struct deadline deadline)
+{
+    struct usual_message message;
+    long result = message_receive(queue->id, (struct message *)&message, usual_room(queue, size), type, deadline);
+
+    if (result > 0)
+        memcpy(buf, message.text, (size_t)result);
+    if (result >= 0)
+        *found = message.type;
+    return result;
+}
+
+static long take_any(struct proc_queue *queue, long type, void *buf, size_t size, long *found, struct deadline deadline)
+{
+    long result;
+
+    do {
+        result = take_usual(queue, type, buf, size, found, deadline);
+        if (result == -E2BIG)
+            result = queue->is_large ? large_take(&queue->large, type, buf, size, found, deadline)
+                                     : take_long(queue, type, buf, size, found);
+    } while (result == -EAGAIN);
+    return result;
+}
+
+ssize_t proc_queue_pop(struct proc_queue *queue, long type, void *buf, size_t size, long *got_type, int timeout_ms)
+{
+    long found = 0;
+
+    if (timeout_ms < -1)
+        return fail(EINVAL);
+    long result = take_usual(queue, type, buf, size, &found, deadline_in(timeout_ms < 0 ? -1 : 0));
+    if (result == -E2BIG || (result == -ETIMEDOUT && timeout_ms > 0))
+        result = take_any(queue, type, buf, size, &found, deadline_in(timeout_ms));
+    if (result < 0)
+        return fail((int)-result);
+    if (got_type)
+        *got_type = found;
+    return result;
+}
+
+/* ---- the queue itself ---- */
+
+static int status_of(const struct proc_queue *queue, struct msqid_ds *status)
+{
+    return (int)sys(SYS_msgctl, queue->id, IPC_STAT, status);
+}
+
+int proc_queue_stat(struct proc_queue *queue, struct proc_queue_stat *stat)
+{
+    struct msqid_ds status = {.msg_qnum = 0};
+
+    if (status_of(queue, &status) < 0)
+        return -1;
+    *stat = (struct proc_queue_stat){
+        .messages = status.msg_qnum,
+        .bytes = status.__msg_cbytes,
+        .capacity = status.msg_qbytes,
+        .last_push_pid = status.msg_lspid,
+        .last_pop_pid = status.msg_lrpid,
+        .last_push_time = status.msg_stime,
+        .last_pop_time = status.msg_rtime,
+    };
+    return 0;
+}
+
+int proc_queue_set_capacity(struct proc_queue *queue, size_t bytes)
+{
+    struct msqid_ds status = {.msg_qnum = 0};
+
+    if (bytes == 0 || bytes > INT_MAX) /* the kernel would cut it to an int */
+        return fail(EINVAL);
+    if (status_of(queue, &status) < 0)
+        return -1;
+    status.msg_qbytes = bytes;
+    return (int)sys(SYS_msgctl, queue->id, IPC_SET, &status);
+}
+
+int proc_queue_id(const struct proc_queue *queue)
+{
+    return queue->id;
+}
+
+int proc_queue_remove(struct proc_queue *queue)
+{
+    if (sys(SYS_msgctl, queue->id, IPC_RMID, NULL) < 0)
+        return -1;
+    if (queue->is_large)
+        large_files_remove_all(queue->id);
+    queue->private_ipc.id = -1;
+    return 0;
+}
+
+void proc_queue_close(struct proc_queue *queue)
+{
+    if (!queue)
+        return;
+    if (queue->is_private)
+        private_ipc_remove(&queue->private_ipc);
+    if (queue->is_large)
+        large_close(&queue->large);
+    free(queue);
+}
