@@ -65,7 +65,7 @@ static long copy_message(int queue, long place, struct message *message, size_t 
 static bool each_queued(int queue, large_see_fn *see, void *argument)
 {
     struct reference_message message;
-    struct msqid_ds status;
+    struct msqid_ds status = {.msg_qnum = 0};
 
     if (raw(SYS_msgctl, queue, IPC_STAT, &status) < 0)
         return false;
@@ -197,7 +197,8 @@ static long take_lower(int queue, struct next *next)
 }
 
 /* The message's size. What does not lie in a file is in buf. */
-static long take(const struct large_place *place, long wanted, struct next *next, void *buf, size_t size, struct its_file *its_file)
+static long take(const struct large_place *place, long wanted, struct next *next, void *buf, size_t size,
+                 struct its_file *its_file)
 {
     find_next(place->queue, wanted, next);
     if (next->size < 0)
@@ -300,7 +301,7 @@ static bool can_look(int queue)
 
 int large_open(struct large *large, int queue)
 {
-    struct msqid_ds status;
+    struct msqid_ds status = {.msg_qnum = 0};
     long result = raw(SYS_msgctl, queue, IPC_STAT, &status);
 
     if (result < 0)

@@ -47,7 +47,7 @@ static void write_path(const struct large_place *place, const struct large_name 
     if (name)
         write_hex(name, path + length);
     else
-        strcpy(path + length, LOCK_NAME);
+        memcpy(path + length, LOCK_NAME, sizeof LOCK_NAME);
 }
 
 static int digit(char c)
@@ -260,7 +260,7 @@ struct sweep {
 
 static bool is_gone(int queue)
 {
-    struct msqid_ds status;
+    struct msqid_ds status = {.msg_qnum = 0};
     long result = raw(SYS_msgctl, queue, IPC_STAT, &status);
 
     return result == -EINVAL || result == -EIDRM;

@@ -96,7 +96,7 @@ struct proc_queue *proc_queue_open(key_t key, int flags, mode_t mode)
 /* Whether such a message can be in the queue at all. If we may not look, the kernel will say. */
 static bool can_hold(const struct proc_queue *queue, size_t size)
 {
-    struct msqid_ds status;
+    struct msqid_ds status = {.msg_qnum = 0};
 
     return size <= message_limit() && (raw(SYS_msgctl, queue->id, IPC_STAT, &status) < 0 || size <= status.msg_qbytes);
 }
