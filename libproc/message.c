@@ -32,7 +32,7 @@ static long transfer(const struct transfer *transfer, int flags)
 {
     if (transfer->is_send)
         return raw(SYS_msgsnd, transfer->queue, transfer->message, transfer->size, flags);
-    return raw(SYS_msgrcv, transfer->queue, transfer->message, transfer->size, transfer->type, flags);
+    return message_try_receive(transfer->queue, transfer->message, transfer->size, transfer->type, flags);
 }
 
 /* -ETIMEDOUT: it would have to wait. */
@@ -77,18 +77,23 @@ static long try_again_and_again(const struct transfer *wanted, struct deadline d
     }
 }
 
+static long transfer_for_ever(const struct transfer *wanted)
+{
+    long result;
+
+    do
+        result = transfer(wanted, 0);
+    while (result == -EINTR);
+    return result;
+}
+
 static long transfer_until(struct transfer *wanted, struct deadline deadline)
 {
     struct beside beside = {.work = transfer_waiting, .give_back = give_back, .argument = wanted, .deadline = deadline};
-    long result;
 
-    if (deadline.at_ns == INT64_MAX) {
-        do
-            result = transfer(wanted, 0);
-        while (result == -EINTR);
-        return result;
-    }
-    result = transfer_now(wanted);
+    if (deadline.at_ns == INT64_MAX)
+        return transfer_for_ever(wanted);
+    long result = transfer_now(wanted);
     if (result != -ETIMEDOUT || deadline_left_ns(deadline) == 0)
         return result;
     result = beside_do(&beside);

@@ -101,51 +101,69 @@ static bool can_hold(const struct proc_queue *queue, size_t size)
     return size <= message_limit() && (raw(SYS_msgctl, queue->id, IPC_STAT, &status) < 0 || size <= status.msg_qbytes);
 }
 
-/* The usual case is one system call; questions come when it was refused. */
-static long send_raw(const struct proc_queue *queue, const struct message *message, size_t size, int timeout_ms)
+static struct message *fill(struct message *message, long type, const void *data, size_t size)
+{
+    message->type = type;
+    if (size > 0)
+        memcpy(message->text, data, size);
+    return message;
+}
+
+static long send(const struct proc_queue *queue, const struct message *message, size_t size, struct deadline deadline)
 {
     long result = message_send(queue->id, message, size, deadline_in(0));
 
     if ((result == -ETIMEDOUT || result == -EINVAL) && !can_hold(queue, size))
         return -EMSGSIZE;
-    return result == -ETIMEDOUT && timeout_ms != 0 ? message_send(queue->id, message, size, deadline_in(timeout_ms)) : result;
+    return result == -ETIMEDOUT ? message_send(queue->id, message, size, deadline) : result;
 }
 
-static long send_usual(const struct proc_queue *queue, long type, const void *data, size_t size, int timeout_ms)
+static long send_copy(const struct proc_queue *queue, long type, const void *data, size_t size, struct deadline deadline)
 {
-    struct usual_message message;
+    struct usual_message usual;
+    struct message *message = (struct message *)&usual;
 
-    message.type = type;
-    if (size > 0)
-        memcpy(message.text, data, size);
-    return send_raw(queue, (struct message *)&message, size, timeout_ms);
-}
-
-static long send_long(const struct proc_queue *queue, long type, const void *data, size_t size, int timeout_ms)
-{
-    if (!can_hold(queue, size))
-        return -EMSGSIZE;
-    struct message *message = malloc(sizeof *message + size);
-    if (!message)
-        return -ENOMEM;
-    message->type = type;
-    memcpy(message->text, data, size);
-    long result = send_raw(queue, message, size, timeout_ms);
-    free(message);
+    if (size > USUAL_SIZE) {
+        if (!can_hold(queue, size))
+            return -EMSGSIZE;
+        message = malloc(sizeof *message + size);
+        if (!message)
+            return -ENOMEM;
+    }
+    long result = send(queue, fill(message, type, data, size), size, deadline);
+    if (size > USUAL_SIZE)
+        free(message);
     return result;
+}
+
+static int push_patiently(struct proc_queue *queue, long type, const void *data, size_t size, int timeout_ms)
+{
+    struct deadline deadline = deadline_in(timeout_ms);
+    long result = send_copy(queue, type, data, size, deadline);
+
+    if (result == -EMSGSIZE && queue->is_large && can_hold(queue, LARGE_REFERENCE))
+        result = large_send(&queue->large, type, data, size, deadline);
+    if (result == -ETIMEDOUT)
+        return 0;
+    return result < 0 ? fail((int)-result) : 1;
 }
 
 int proc_queue_push(struct proc_queue *queue, long type, const void *data, size_t size, int timeout_ms)
 {
+    struct usual_message usual;
+    struct message *message = (struct message *)&usual;
+
     if (type < 1 || timeout_ms < -1)
         return fail(EINVAL);
-    long result = size <= USUAL_SIZE ? send_usual(queue, type, data, size, timeout_ms)
-                                     : send_long(queue, type, data, size, timeout_ms);
-    if (result == -EMSGSIZE && queue->is_large && can_hold(queue, LARGE_REFERENCE))
-        result = large_send(&queue->large, type, data, size, deadline_in(timeout_ms));
-    if (result == -ETIMEDOUT)
-        return 0;
-    return result < 0 ? fail((int)-result) : 1;
+    if (size <= USUAL_SIZE) {
+        long result = message_try_send(queue->id, fill(message, type, data, size), size);
+
+        if (result == 0)
+            return 1;
+        if (result != -EAGAIN && result != -EINTR && result != -EINVAL) /* which has several reasons */
+            return fail((int)-result);
+    }
+    return push_patiently(queue, type, data, size, timeout_ms);
 }
 
 /* ---- popping ---- */
@@ -161,6 +179,16 @@ static size_t usual_room(const struct proc_queue *queue, size_t size)
     return least(size, queue->is_large ? LARGE_REFERENCE - 1 : USUAL_SIZE);
 }
 
+/* Of `result` bytes; -errno is passed on. */
+static long empty(const struct message *message, long result, void *buf, long *found)
+{
+    if (result > 0)
+        memcpy(buf, message->text, (size_t)result);
+    if (result >= 0)
+        *found = message->type;
+    return result;
+}
+
 /* One that is longer than usual; -EAGAIN: somebody else has taken it. */
 static long take_long(const struct proc_queue *queue, long type, void *buf, size_t size, long *found)
 {
@@ -169,29 +197,23 @@ static long take_long(const struct proc_queue *queue, long type, void *buf, size
 
     if (!message)
         return room > USUAL_SIZE ? -ENOMEM : -E2BIG;
-    long result = message_receive(queue->id, message, room, type, deadline_in(0));
-    if (result >= 0) {
-        memcpy(buf, message->text, (size_t)result);
-        *found = message->type;
-    }
+    long result = empty(message, message_receive(queue->id, message, room, type, deadline_in(0)), buf, found);
     free(message);
     return result == -ETIMEDOUT ? -EAGAIN : result;
 }
 
 static long take_usual(const struct proc_queue *queue, long type, void *buf, size_t size, long *found, struct deadline deadline)
 {
-    struct usual_message message;
-    long result = message_receive(queue->id, (struct message *)&message, usual_room(queue, size), type, deadline);
+    struct usual_message usual;
+    struct message *message = (struct message *)&usual;
+    long result = message_receive(queue->id, message, usual_room(queue, size), type, deadline);
 
-    if (result > 0)
-        memcpy(buf, message.text, (size_t)result);
-    if (result >= 0)
-        *found = message.type;
-    return result;
+    return empty(message, result, buf, found);
 }
 
-static long take_any(struct proc_queue *queue, long type, void *buf, size_t size, long *found, struct deadline deadline)
+static ssize_t pop_patiently(struct proc_queue *queue, long type, void *buf, size_t size, long *found, int timeout_ms)
 {
+    struct deadline deadline = deadline_in(timeout_ms);
     long result;
 
     do {
@@ -200,21 +222,25 @@ static long take_any(struct proc_queue *queue, long type, void *buf, size_t size
             result = queue->is_large ? large_take(&queue->large, type, buf, size, found, deadline)
                                      : take_long(queue, type, buf, size, found);
     } while (result == -EAGAIN);
-    return result;
+    return result < 0 ? fail((int)-result) : result;
 }
 
 ssize_t proc_queue_pop(struct proc_queue *queue, long type, void *buf, size_t size, long *got_type, int timeout_ms)
 {
-    long found = 0;
+    struct usual_message usual;
+    struct message *message = (struct message *)&usual;
+    long found;
 
     if (timeout_ms < -1)
         return fail(EINVAL);
-    long result = take_usual(queue, type, buf, size, &found, deadline_in(timeout_ms < 0 ? -1 : 0));
-    if (result == -E2BIG || (result == -ETIMEDOUT && timeout_ms > 0))
-        result = take_any(queue, type, buf, size, &found, deadline_in(timeout_ms));
-    if (result < 0)
+    long result = message_try_receive(queue->id, message, usual_room(queue, size), type, timeout_ms < 0 ? 0 : IPC_NOWAIT);
+    if (result == -ENOMSG && timeout_ms == 0)
+        return fail(ETIMEDOUT);
+    if (result == -ENOMSG || result == -E2BIG || result == -EINTR)
+        result = pop_patiently(queue, type, buf, size, &found, timeout_ms);
+    else if (empty(message, result, buf, &found) < 0)
         return fail((int)-result);
-    if (got_type)
+    if (got_type && result >= 0)
         *got_type = found;
     return result;
 }
