@@ -7,8 +7,10 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/msg.h>
@@ -17,6 +19,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static char directory[64];
@@ -196,6 +199,65 @@ const char *contents_of(const char *path)
 static key_t key_number(unsigned count)
 {
     return (key_t)(((unsigned)runner & 0x3fffff) << 8 | (count & 0xff)) + 0x40000000;
+}
+
+int64_t now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
+}
+
+/* ---- interruptions ---- */
+
+static pthread_t interrupter, interrupted;
+static atomic_bool interruptions_end;
+
+static void on_interruption(int signo)
+{
+    (void)signo;
+}
+
+static void *interrupt(void *unused)
+{
+    (void)unused;
+    while (!interruptions_end) {
+        struct timespec moment = {.tv_nsec = 1000000};
+
+        pthread_kill(interrupted, SIGUSR1);
+        nanosleep(&moment, NULL);
+    }
+    return NULL;
+}
+
+void interrupt_begin(void)
+{
+    struct sigaction action = {.sa_handler = on_interruption};
+
+    interrupted = pthread_self();
+    interruptions_end = false;
+    ck_assert_int_eq(sigaction(SIGUSR1, &action, NULL), 0);
+    ck_assert_int_eq(pthread_create(&interrupter, NULL, interrupt, NULL), 0);
+}
+
+void interrupt_end(void)
+{
+    interruptions_end = true;
+    pthread_join(interrupter, NULL);
+}
+
+/* ---- others ---- */
+
+struct proc *php(const char *script)
+{
+    static const char *const places[] = {"/usr/bin/php", "/usr/local/bin/php"};
+
+    for (int i = 0; i < 2; i++)
+        if (access(places[i], X_OK) == 0)
+            return must_spawn((struct proc_options){
+                .argv = (const char *const[]){places[i], "-r", script, NULL}, .in = PROC_PIPE, .out = PROC_PIPE});
+    return NULL;
 }
 
 key_t fresh_key(void)

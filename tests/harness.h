@@ -5,6 +5,7 @@
 #include <check.h>
 #include <proc.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
 /* Each suite defines this; main is in the harness. Every test runs with the question at its end: did it leave a child, a
@@ -40,6 +41,15 @@ void must_not_spawn(struct proc_options options, int failure, const char *step);
 /* A temporary directory that goes with the test, and a path in it (a static buffer, the next of eight). */
 const char *temporary(const char *name);
 const char *contents_of(const char *path);
+
+int64_t now_ms(void); /* on the monotonic clock */
+
+/* Interrupts this thread with SIGUSR1, whose handler does nothing, again and again until interrupt_end. */
+void interrupt_begin(void);
+void interrupt_end(void);
+
+/* A PHP that runs this script, with pipes to its standard input and output; NULL: there is none. */
+struct proc *php(const char *script);
 
 /* A key that nobody else uses. */
 key_t fresh_key(void);

@@ -15,14 +15,6 @@
 
 static struct proc_lock *lock;
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
-}
-
 static void open_private(void)
 {
     lock = proc_lock_open(PROC_PRIVATE, 0, 0);
@@ -208,35 +200,15 @@ START_TEST(acquiring_waits_as_long_as_it_is_told)
 }
 END_TEST
 
-static void on_signal(int signo)
-{
-    (void)signo;
-}
-
-static void *interrupt(void *thread)
-{
-    for (int i = 0; i < 50; i++) {
-        struct timespec moment = {.tv_nsec = 1000000};
-
-        pthread_kill(*(pthread_t *)thread, SIGUSR1);
-        nanosleep(&moment, NULL);
-    }
-    return NULL;
-}
-
 START_TEST(interruptions_neither_end_nor_lengthen_a_wait)
 {
-    struct sigaction action = {.sa_handler = on_signal};
-    pthread_t self = pthread_self(), thread;
-
-    ck_assert_int_eq(sigaction(SIGUSR1, &action, NULL), 0);
     open_private();
     struct proc *child = must_hold("release");
-    ck_assert_int_eq(pthread_create(&thread, NULL, interrupt, &self), 0);
+    interrupt_begin();
     int64_t start = now_ms();
     ck_assert_int_eq(proc_lock_acquire(lock, 40), 0);
     ck_assert_int_ge(now_ms() - start, 39);
-    pthread_join(thread, NULL);
+    interrupt_end();
     proc_free(child);
     proc_lock_close(lock);
 }

@@ -27,14 +27,6 @@ struct bare {
     char text[8192];
 };
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
-}
-
 static void open_private(void)
 {
     queue = proc_queue_open(PROC_PRIVATE, 0, 0);
@@ -919,14 +911,6 @@ START_TEST(an_exit_removes_what_is_private)
 END_TEST
 
 /* ---- PHP ---- */
-
-static struct proc *php(const char *script)
-{
-    if (access("/usr/bin/php", X_OK) == 0)
-        return must_spawn((struct proc_options){
-            .argv = (const char *const[]){"/usr/bin/php", "-r", script, NULL}, .in = PROC_PIPE, .out = PROC_PIPE});
-    return NULL;
-}
 
 START_TEST(php_and_we_talk_through_a_queue)
 {

@@ -193,14 +193,6 @@ END_TEST
 
 /* ---- acquiring ---- */
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
-}
-
 START_TEST(acquiring_waits_as_long_as_it_is_told)
 {
     sem = proc_sem_open(PROC_PRIVATE, 1, 0, 0);
@@ -217,33 +209,14 @@ START_TEST(acquiring_waits_as_long_as_it_is_told)
 }
 END_TEST
 
-static void on_signal(int signo)
-{
-    (void)signo;
-}
-
-static void *interrupt(void *thread)
-{
-    for (int i = 0; i < 50; i++) {
-        pthread_kill(*(pthread_t *)thread, SIGUSR1);
-        struct timespec moment = {.tv_nsec = 1000000};
-        nanosleep(&moment, NULL);
-    }
-    return NULL;
-}
-
 START_TEST(interruptions_neither_end_nor_lengthen_a_wait)
 {
-    struct sigaction action = {.sa_handler = on_signal};
-    pthread_t self = pthread_self(), thread;
-
-    ck_assert_int_eq(sigaction(SIGUSR1, &action, NULL), 0);
     sem = proc_sem_open(PROC_PRIVATE, 0, 0, 0);
-    ck_assert_int_eq(pthread_create(&thread, NULL, interrupt, &self), 0);
+    interrupt_begin();
     int64_t start = now_ms();
     ck_assert_int_eq(proc_sem_acquire(sem, 30), 0);
     ck_assert_int_ge(now_ms() - start, 29);
-    pthread_join(thread, NULL);
+    interrupt_end();
     proc_sem_close(sem);
 }
 END_TEST
@@ -417,25 +390,11 @@ END_TEST
 
 /* ---- PHP ---- */
 
-static const char *php(void)
-{
-    static const char *const places[] = {"/usr/bin/php", "/usr/local/bin/php"};
-
-    for (int i = 0; i < 2; i++)
-        if (access(places[i], X_OK) == 0)
-            return places[i];
-    return NULL;
-}
-
 START_TEST(php_and_we_take_the_same_semaphore)
 {
     key_t key = fresh_key();
     char script[512], text[8] = "";
 
-    if (!php()) {
-        skip("php is missing");
-        return;
-    }
     snprintf(script, sizeof script,
              "if (!function_exists('sem_get')) exit(77);"
              "$s = sem_get(%d, 1, 0600, false); if (!$s || !sem_acquire($s)) exit(1);"
@@ -443,8 +402,11 @@ START_TEST(php_and_we_take_the_same_semaphore)
              "if (sem_acquire($s, true)) exit(2); echo 'n'; fgets(STDIN);"
              "if (!sem_acquire($s)) exit(3); sem_release($s);",
              key);
-    struct proc *child = must_spawn((struct proc_options){
-        .argv = (const char *const[]){php(), "-r", script, NULL}, .in = PROC_PIPE, .out = PROC_PIPE});
+    struct proc *child = php(script);
+    if (!child) {
+        skip("php is missing");
+        return;
+    }
     if (proc_read(child, text, 1) == 0) {
         ck_assert_int_eq(must_end(child).code, 77);
         skip("this php has no sysvsem");
@@ -465,10 +427,10 @@ START_TEST(php_and_we_take_the_same_semaphore)
     /* another one that comes now does not take it for new, and set its value */
     char late[256];
     snprintf(late, sizeof late, "$s = sem_get(%d, 1, 0600, false); exit(sem_acquire($s, true) ? 1 : 0);", key);
-    ck_assert_int_eq(must_end(must_spawn((struct proc_options){.argv = (const char *const[]){php(), "-r", late, NULL}})).code, 0);
+    ck_assert_int_eq(must_end(php(late)).code, 0);
     ck_assert_int_eq(proc_sem_release(sem), 0);
     ck_assert_int_eq(must_end(child).code, 0);
-    ck_assert_int_eq(must_end(must_spawn((struct proc_options){.argv = (const char *const[]){php(), "-r", late, NULL}})).code, 1);
+    ck_assert_int_eq(must_end(php(late)).code, 1);
     ck_assert_int_eq(proc_sem_remove(sem), 0);
     proc_sem_close(sem);
 }
