@@ -6,12 +6,11 @@
 #include <proc/lock.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdlib.h>
 
 struct proc_lock {
     pthread_mutex_t *mutex;
-    _Atomic uintptr_t holder; /* the thread that took it through this handle; 0: none */
+    atomic_bool is_held; /* through this handle */
     struct mapping mapping;
 };
 
@@ -30,11 +29,6 @@ struct proc_lock *proc_lock_open(key_t key, int flags, mode_t mode)
     return lock;
 }
 
-static uintptr_t this_thread(void)
-{
-    return (uintptr_t)pthread_self();
-}
-
 int proc_lock_acquire(struct proc_lock *lock, int timeout_ms)
 {
     if (timeout_ms < -1) {
@@ -43,20 +37,20 @@ int proc_lock_acquire(struct proc_lock *lock, int timeout_ms)
     }
     int result = robust_lock(lock->mutex, timeout_ms);
     if (result > 0)
-        atomic_store_explicit(&lock->holder, this_thread(), memory_order_relaxed);
+        atomic_store_explicit(&lock->is_held, true, memory_order_relaxed);
     return result;
 }
 
-static bool is_mine(const struct proc_lock *lock)
-{
-    return atomic_load_explicit(&lock->holder, memory_order_relaxed) == this_thread();
-}
-
+/* The note is changed first: once the lock is released, it is the next one's. */
 int proc_lock_release(struct proc_lock *lock)
 {
-    if (is_mine(lock))
-        atomic_store_explicit(&lock->holder, 0, memory_order_relaxed);
-    return robust_unlock(lock->mutex);
+    bool was_held = atomic_load_explicit(&lock->is_held, memory_order_relaxed);
+
+    atomic_store_explicit(&lock->is_held, false, memory_order_relaxed);
+    int result = robust_unlock(lock->mutex);
+    if (result < 0)
+        atomic_store_explicit(&lock->is_held, was_held, memory_order_relaxed);
+    return result;
 }
 
 int proc_lock_remove(struct proc_lock *lock)
@@ -64,12 +58,13 @@ int proc_lock_remove(struct proc_lock *lock)
     return mapping_remove(&lock->mapping);
 }
 
-/* A mutex that this thread held would leave its list of them hanging in memory that is gone. */
+/* A mutex that this thread held would leave its list of them hanging in memory that is gone. If it is another one's who holds
+ * it, as in a forked child, it is not released. */
 void proc_lock_close(struct proc_lock *lock)
 {
     if (!lock)
         return;
-    if (is_mine(lock))
+    if (atomic_load_explicit(&lock->is_held, memory_order_relaxed))
         robust_unlock(lock->mutex);
     mapping_close(&lock->mapping);
     free(lock);

@@ -19,10 +19,17 @@
 /* What fits is passed on the stack: the usual limit of the system for a message. */
 #define USUAL_SIZE 8192
 
+/* The text begins a cache line: copies are faster so, ours and the kernel's. */
 struct usual_message {
+    _Alignas(64) char unused[64 - sizeof(long)];
     long type;
     char text[USUAL_SIZE];
 };
+
+static struct message *as_message(struct usual_message *usual)
+{
+    return (struct message *)&usual->type;
+}
 
 struct proc_queue {
     int id;
@@ -93,12 +100,17 @@ struct proc_queue *proc_queue_open(key_t key, int flags, mode_t mode)
 
 /* ---- pushing ---- */
 
-/* Whether such a message can be in the queue at all. If we may not look, the kernel will say. */
-static bool can_hold(const struct proc_queue *queue, size_t size)
+/* Whether there can be room for a message of that size, which the system allows. If we may not look, the kernel will say. */
+static bool has_capacity(const struct proc_queue *queue, size_t size)
 {
     struct msqid_ds status = {.msg_qnum = 0};
 
-    return size <= message_limit() && (raw(SYS_msgctl, queue->id, IPC_STAT, &status) < 0 || size <= status.msg_qbytes);
+    return raw(SYS_msgctl, queue->id, IPC_STAT, &status) < 0 || size <= status.msg_qbytes;
+}
+
+static bool can_hold(const struct proc_queue *queue, size_t size)
+{
+    return size <= message_limit() && has_capacity(queue, size);
 }
 
 static struct message *fill(struct message *message, long type, const void *data, size_t size)
@@ -113,7 +125,7 @@ static long send(const struct proc_queue *queue, const struct message *message, 
 {
     long result = message_send(queue->id, message, size, deadline_in(0));
 
-    if ((result == -ETIMEDOUT || result == -EINVAL) && !can_hold(queue, size))
+    if ((result == -EINVAL && !can_hold(queue, size)) || (result == -ETIMEDOUT && !has_capacity(queue, size)))
         return -EMSGSIZE;
     return result == -ETIMEDOUT ? message_send(queue->id, message, size, deadline) : result;
 }
@@ -121,7 +133,7 @@ static long send(const struct proc_queue *queue, const struct message *message, 
 static long send_copy(const struct proc_queue *queue, long type, const void *data, size_t size, struct deadline deadline)
 {
     struct usual_message usual;
-    struct message *message = (struct message *)&usual;
+    struct message *message = as_message(&usual);
 
     if (size > USUAL_SIZE) {
         if (!can_hold(queue, size))
@@ -151,7 +163,7 @@ static int push_patiently(struct proc_queue *queue, long type, const void *data,
 int proc_queue_push(struct proc_queue *queue, long type, const void *data, size_t size, int timeout_ms)
 {
     struct usual_message usual;
-    struct message *message = (struct message *)&usual;
+    struct message *message = as_message(&usual);
 
     if (type < 1 || timeout_ms < -1)
         return fail(EINVAL);
@@ -205,7 +217,7 @@ static long take_long(const struct proc_queue *queue, long type, void *buf, size
 static long take_usual(const struct proc_queue *queue, long type, void *buf, size_t size, long *found, struct deadline deadline)
 {
     struct usual_message usual;
-    struct message *message = (struct message *)&usual;
+    struct message *message = as_message(&usual);
     long result = message_receive(queue->id, message, usual_room(queue, size), type, deadline);
 
     return empty(message, result, buf, found);
@@ -228,7 +240,7 @@ static ssize_t pop_patiently(struct proc_queue *queue, long type, void *buf, siz
 ssize_t proc_queue_pop(struct proc_queue *queue, long type, void *buf, size_t size, long *got_type, int timeout_ms)
 {
     struct usual_message usual;
-    struct message *message = (struct message *)&usual;
+    struct message *message = as_message(&usual);
     long found;
 
     if (timeout_ms < -1)

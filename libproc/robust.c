@@ -82,36 +82,26 @@ static int lock_until(pthread_mutex_t *mutex, struct deadline deadline)
 }
 #endif
 
-static int lock(pthread_mutex_t *mutex, int timeout_ms)
+static int wait_for(pthread_mutex_t *mutex, int timeout_ms)
 {
-    if (timeout_ms < 0)
-        return pthread_mutex_lock(mutex);
-    int failure = pthread_mutex_trylock(mutex);
-    return failure == EBUSY ? lock_until(mutex, deadline_in(timeout_ms)) : failure;
+    return timeout_ms < 0 ? pthread_mutex_lock(mutex) : lock_until(mutex, deadline_in(timeout_ms));
 }
 
-static int fail(int error)
+int robust_fail(int failure)
 {
-    errno = error;
+    errno = failure;
     return -1;
 }
 
-int robust_lock(pthread_mutex_t *mutex, int timeout_ms)
+int robust_lock_otherwise(pthread_mutex_t *mutex, int timeout_ms, int failure)
 {
-    int failure = lock(mutex, timeout_ms);
-
+    if (failure == EBUSY)
+        failure = wait_for(mutex, timeout_ms);
     if (failure == EOWNERDEAD) {
         pthread_mutex_consistent(mutex);
         return 2;
     }
     if (failure == ETIMEDOUT)
         return 0;
-    return failure ? fail(failure) : 1;
-}
-
-int robust_unlock(pthread_mutex_t *mutex)
-{
-    int failure = pthread_mutex_unlock(mutex);
-
-    return failure ? fail(failure) : 0;
+    return failure ? robust_fail(failure) : 1;
 }
