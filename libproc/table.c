@@ -130,14 +130,13 @@ static enum sight see_named(struct table_store *store, const struct table_name *
     }
 }
 
-ssize_t proc_table_get(struct proc_table *table, const char *name, void *buf, size_t size)
+static ssize_t get(struct table_store *store, const struct table_name *name, void *buf, size_t size)
 {
-    struct table_name wanted;
-    struct snapshot snapshot = {.value = buf, .room = size};
+    struct snapshot snapshot; /* to fill it with zeros would take longer than all the rest */
 
-    if (enter_with(table, &wanted, name) < 0)
-        return -1;
-    switch (see_named(&table->store, &wanted, &snapshot)) {
+    snapshot.value = buf;
+    snapshot.room = size;
+    switch (see_named(store, name, &snapshot)) {
     case SEEN:
         return (ssize_t)snapshot.size;
     case TOO_LARGE:
@@ -145,6 +144,36 @@ ssize_t proc_table_get(struct proc_table *table, const char *name, void *buf, si
     default:
         return fail(ENOENT);
     }
+}
+
+/* A copy that was begun may prove to be too large, when the value changes under our eyes: then buf is to be as it was. */
+static ssize_t get_apart(struct table_store *store, const struct table_name *name, void *buf, size_t size)
+{
+    char few[256];
+    void *copy = size <= sizeof few ? few : malloc(size);
+
+    if (!copy)
+        return -1;
+    ssize_t result = get(store, name, copy, size);
+    if (result > 0)
+        memcpy(buf, copy, (size_t)result);
+    if (copy != few) {
+        int failure = errno;
+
+        free(copy);
+        errno = failure;
+    }
+    return result;
+}
+
+ssize_t proc_table_get(struct proc_table *table, const char *name, void *buf, size_t size)
+{
+    struct table_name wanted;
+
+    if (enter_with(table, &wanted, name) < 0)
+        return -1;
+    bool fits_anyway = size >= table->store.value_size;
+    return fits_anyway ? get(&table->store, &wanted, buf, size) : get_apart(&table->store, &wanted, buf, size);
 }
 
 int proc_table_has(struct proc_table *table, const char *name)

@@ -17,51 +17,17 @@ static uint64_t entry_of(uint32_t hash, uint32_t row)
     return (uint64_t)hash << 32 | (row + 1);
 }
 
-static uint32_t hash_in(uint64_t entry)
-{
-    return (uint32_t)(entry >> 32);
-}
-
-static uint64_t entry_at(const struct table_index *index, size_t place)
-{
-    return atomic_load_explicit(&index->entries[place], memory_order_acquire);
-}
-
 static void set_entry(struct table_index *index, size_t place, uint64_t entry)
 {
     atomic_store_explicit(&index->entries[place], entry, memory_order_release);
-}
-
-static size_t after(const struct table_index *index, size_t place)
-{
-    return (place + 1) & index->mask;
-}
-
-enum table_index_answer table_index_find(const struct table_index *index, uint32_t hash, table_index_is_fn *is, void *search)
-{
-    uint64_t moves = atomic_load_explicit(&index->head->moves, memory_order_acquire);
-    size_t place = hash & index->mask;
-
-    /* Half of the entries are empty; but what is seen while they move need not look so. */
-    for (size_t i = 0; i <= index->mask; i++, place = after(index, place)) {
-        uint64_t entry = entry_at(index, place);
-
-        if (entry == 0)
-            break;
-        if (hash_in(entry) == hash && is(search, (uint32_t)entry - 1))
-            return TABLE_INDEX_FOUND;
-    }
-    if (moves % 2 == 0 && atomic_load_explicit(&index->head->moves, memory_order_acquire) == moves)
-        return TABLE_INDEX_NONE;
-    return TABLE_INDEX_MOVED;
 }
 
 void table_index_insert(struct table_index *index, uint32_t hash, uint32_t row)
 {
     size_t place = hash & index->mask;
 
-    while (entry_at(index, place) != 0)
-        place = after(index, place);
+    while (table_index_entry_at(index, place) != 0)
+        place = table_index_after(index, place);
     set_entry(index, place, entry_of(hash, row));
 }
 
@@ -86,12 +52,12 @@ static bool may_move(const struct table_index *index, size_t home, size_t hole, 
 
 static void close_up(struct table_index *index, size_t hole)
 {
-    for (size_t place = after(index, hole);; place = after(index, place)) {
-        uint64_t entry = entry_at(index, place);
+    for (size_t place = table_index_after(index, hole);; place = table_index_after(index, place)) {
+        uint64_t entry = table_index_entry_at(index, place);
 
         if (entry == 0)
             break;
-        if (!may_move(index, hash_in(entry) & index->mask, hole, place))
+        if (!may_move(index, table_index_hash_in(entry) & index->mask, hole, place))
             continue;
         set_entry(index, hole, entry);
         hole = place;
@@ -103,9 +69,11 @@ void table_index_remove(struct table_index *index, uint32_t hash, uint32_t row)
 {
     size_t place = hash & index->mask;
 
-    for (uint64_t entry; (entry = entry_at(index, place)) != entry_of(hash, row); place = after(index, place))
+    for (uint64_t entry; (entry = table_index_entry_at(index, place)) != entry_of(hash, row);) {
         if (entry == 0)
             return;
+        place = table_index_after(index, place);
+    }
     begin_moves(index);
     close_up(index, place);
     end_moves(index);

@@ -27,8 +27,42 @@ typedef bool table_index_is_fn(void *search, uint32_t row);
 
 enum table_index_answer { TABLE_INDEX_NONE, TABLE_INDEX_FOUND, TABLE_INDEX_MOVED };
 
-/* TABLE_INDEX_MOVED: entries moved meanwhile, it may be there all the same. Never so for who holds the lock. */
-enum table_index_answer table_index_find(const struct table_index *index, uint32_t hash, table_index_is_fn *is, void *search);
+static inline uint64_t table_index_entry_at(const struct table_index *index, size_t place)
+{
+    return atomic_load_explicit(&index->entries[place], memory_order_acquire);
+}
+
+static inline uint32_t table_index_hash_in(uint64_t entry)
+{
+    return (uint32_t)(entry >> 32);
+}
+
+static inline size_t table_index_after(const struct table_index *index, size_t place)
+{
+    return (place + 1) & index->mask;
+}
+
+/* TABLE_INDEX_MOVED: entries moved meanwhile, it may be there all the same. Never so for who holds the lock. Inline, with what
+ * it asks of each row: every call of a table goes through here. */
+static inline enum table_index_answer table_index_find(const struct table_index *index, uint32_t hash, table_index_is_fn *is,
+                                                       void *search)
+{
+    uint64_t moves = atomic_load_explicit(&index->head->moves, memory_order_acquire);
+    size_t place = hash & index->mask;
+
+    /* Half of the entries are empty; but what is seen while they move need not look so. */
+    for (size_t i = 0; i <= index->mask; i++, place = table_index_after(index, place)) {
+        uint64_t entry = table_index_entry_at(index, place);
+
+        if (entry == 0)
+            break;
+        if (table_index_hash_in(entry) == hash && is(search, (uint32_t)entry - 1))
+            return TABLE_INDEX_FOUND;
+    }
+    if (moves % 2 == 0 && atomic_load_explicit(&index->head->moves, memory_order_acquire) == moves)
+        return TABLE_INDEX_NONE;
+    return TABLE_INDEX_MOVED;
+}
 
 /* Under the lock. */
 void table_index_insert(struct table_index *index, uint32_t hash, uint32_t row);

@@ -13,12 +13,8 @@ static uint64_t mix(uint64_t state, uint64_t word)
     return state ^ state >> 29;
 }
 
-static uint32_t hash_of(const uint64_t *words, size_t used)
+static uint32_t finish(uint64_t state)
 {
-    uint64_t state = used;
-
-    for (size_t i = 0; i < used; i++)
-        state = mix(state, words[i]);
     return (uint32_t)(mix(state, 0) >> 32);
 }
 
@@ -27,15 +23,45 @@ static size_t words_for(size_t length)
     return length / sizeof(uint64_t) + 1;
 }
 
-/* Up to seven bytes and the NUL. A memcpy() of a length that is not known would be slower than all the rest. */
-static uint64_t last_word(const char *text)
-{
-    uint64_t word = 0;
+/* ---- text as words, whose first byte is the lowest ---- */
 
-    for (unsigned i = 0; text[i] != '\0'; i++)
-        word |= (uint64_t)(unsigned char)text[i] << 8 * i;
+static uint64_t eight_bytes(const char *text)
+{
+    uint64_t word;
+
+    memcpy(&word, text, sizeof word);
     return le64toh(word);
 }
+
+static uint64_t four_bytes(const char *text)
+{
+    uint32_t word;
+
+    memcpy(&word, text, sizeof word);
+    return le32toh(word);
+}
+
+static uint64_t byte(const char *text, size_t i)
+{
+    return (uint64_t)(unsigned char)text[i] << 8 * i;
+}
+
+/* What follows the whole words, up to seven bytes and the NUL, from parts that overlap: a loop, or a memcpy() of a length that
+ * is not known, would take longer than the search. */
+static uint64_t last_word(const char *text, size_t length)
+{
+    size_t rest = length % sizeof(uint64_t);
+
+    if (rest == 0)
+        return 0;
+    if (length > sizeof(uint64_t))
+        return eight_bytes(text + length - sizeof(uint64_t)) >> 8 * (sizeof(uint64_t) - rest);
+    if (length >= 4)
+        return four_bytes(text) | four_bytes(text + length - 4) << 8 * (length - 4);
+    return byte(text, 0) | byte(text, length / 2) | byte(text, length - 1);
+}
+
+/* ---- names ---- */
 
 int table_name_make(struct table_name *name, const char *text)
 {
@@ -45,15 +71,23 @@ int table_name_make(struct table_name *name, const char *text)
         errno = EINVAL;
         return -1;
     }
-    name->used = words_for(length);
-    for (size_t i = 0; i < name->used - 1; i++)
-        memcpy(&name->words[i], text + i * sizeof *name->words, sizeof *name->words);
-    name->words[name->used - 1] = last_word(text + length / sizeof *name->words * sizeof *name->words);
-    name->hash = hash_of(name->words, name->used);
+    size_t used = words_for(length);
+    uint64_t state = used;
+    for (size_t i = 0; i < used; i++) {
+        name->words[i] = htole64(i + 1 < used ? eight_bytes(text + i * sizeof(uint64_t)) : last_word(text, length));
+        state = mix(state, name->words[i]);
+    }
+    name->used = used;
+    name->hash = finish(state);
     return 0;
 }
 
 uint32_t table_name_hash(const uint64_t words[TABLE_NAME_WORDS])
 {
-    return hash_of(words, words_for(strnlen((const char *)words, TABLE_NAME_WORDS * sizeof *words - 1)));
+    size_t used = words_for(strnlen((const char *)words, TABLE_NAME_WORDS * sizeof *words - 1));
+    uint64_t state = used;
+
+    for (size_t i = 0; i < used; i++)
+        state = mix(state, words[i]);
+    return finish(state);
 }

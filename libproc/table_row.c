@@ -45,30 +45,39 @@ void row_copy_name(const struct row *row, uint64_t words[TABLE_NAME_WORDS])
         words[i] = load(&row->name[i]);
 }
 
-static size_t place_in(uint64_t state)
+static size_t first_word(uint64_t state, size_t value_size)
 {
-    return state & ROW_PLACE ? 1 : 0;
-}
-
-size_t row_size(const struct row *row, uint64_t state)
-{
-    return atomic_load_explicit(&row->sizes[place_in(state)], memory_order_acquire);
-}
-
-static size_t first_word(size_t place, size_t value_size)
-{
-    return place * ((value_size + sizeof(uint64_t) - 1) / sizeof(uint64_t));
+    return row_place(state) * ((value_size + sizeof(uint64_t) - 1) / sizeof(uint64_t));
 }
 
 void row_copy_value(const struct row *row, uint64_t state, size_t value_size, void *to, size_t size)
 {
-    const _Atomic uint64_t *from = row->values + first_word(place_in(state), value_size);
+    const _Atomic uint64_t *from = row->values + first_word(state, value_size);
+    char *at = to;
+    uint64_t word;
 
-    for (size_t done = 0; done < size; done += sizeof(uint64_t)) {
-        uint64_t word = load(from++);
-        size_t part = size - done < sizeof word ? size - done : sizeof word;
+    for (; size >= sizeof word; size -= sizeof word, at += sizeof word) {
+        word = load(from++);
+        memcpy(at, &word, sizeof word);
+    }
+    if (size > 0) {
+        word = load(from);
+        memcpy(at, &word, size);
+    }
+}
 
-        memcpy((char *)to + done, &word, part);
+static void fill(_Atomic uint64_t *to, const char *from, size_t size)
+{
+    uint64_t word;
+
+    for (; size >= sizeof word; size -= sizeof word, from += sizeof word) {
+        memcpy(&word, from, sizeof word);
+        store(to++, word);
+    }
+    if (size > 0) {
+        word = 0;
+        memcpy(&word, from, size);
+        store(to, word);
     }
 }
 
@@ -76,17 +85,9 @@ void row_set_value(struct row *row, size_t value_size, const void *from, size_t 
 {
     uint64_t state = row_state(row);
     uint64_t flags = ((state & ROW_FLAGS) ^ ROW_PLACE) | ROW_VALUED;
-    size_t place = place_in(flags);
-    _Atomic uint64_t *to = row->values + first_word(place, value_size);
 
-    for (size_t done = 0; done < size; done += sizeof(uint64_t)) {
-        uint64_t word = 0;
-        size_t part = size - done < sizeof word ? size - done : sizeof word;
-
-        memcpy(&word, (const char *)from + done, part);
-        store(to++, word);
-    }
-    atomic_store_explicit(&row->sizes[place], (uint32_t)size, memory_order_release);
+    fill(row->values + first_word(flags, value_size), from, size);
+    atomic_store_explicit(&row->sizes[row_place(flags)], (uint32_t)size, memory_order_release);
     set_state(row, state, flags);
 }
 

@@ -39,17 +39,27 @@ static inline uint64_t row_life(uint64_t state)
     return state & -ROW_LIFE;
 }
 
+static inline size_t row_place(uint64_t state)
+{
+    return state & ROW_PLACE ? 1 : 0;
+}
+
+/* Of the value that is valid in that state. It means something only if the state is the same before and after. */
+static inline size_t row_size(const struct row *row, uint64_t state)
+{
+    return atomic_load_explicit(&row->sizes[row_place(state)], memory_order_acquire);
+}
+
 /* From one row to the next, in bytes, with values of up to value_size. */
 size_t row_stride(size_t value_size);
 
 /* The name, if the row has it throughout; *state is what it was seen in. */
 bool row_has_name(const struct row *row, const struct table_name *name, uint64_t *state);
 
-/* The name of a row, whichever it is. It means something only if the state is the same before and after. */
+/* The name of a row, whichever it is. Likewise. */
 void row_copy_name(const struct row *row, uint64_t words[TABLE_NAME_WORDS]);
 
-/* The value that is valid in that state: its size, and a copy of it. Likewise. */
-size_t row_size(const struct row *row, uint64_t state);
+/* A copy of the value that is valid in that state. Likewise. */
 void row_copy_value(const struct row *row, uint64_t state, size_t value_size, void *to, size_t size);
 
 /* By the holder of the lock: the new value. */

@@ -29,7 +29,8 @@ struct proc_table *proc_table_open(key_t key, size_t rows, size_t value_size, in
 /* Makes the row or replaces its value. 0, or -1 with errno. EMSGSIZE: size is above value_size; ENOSPC: the table is full. */
 int proc_table_put(struct proc_table *table, const char *name, const void *value, size_t size);
 
-/* Copies the value, and returns its size. -1 with errno. ENOENT; ERANGE: buf is too small, and nothing was copied. */
+/* Copies the value, and returns its size. -1 with errno. ENOENT; ERANGE: buf is too small, and nothing was copied;
+ * ENOMEM: only if buf has not room for value_size. */
 ssize_t proc_table_get(struct proc_table *table, const char *name, void *buf, size_t size);
 
 int proc_table_has(struct proc_table *table, const char *name); /* 1: there is one; 0: none; -1 with errno */
