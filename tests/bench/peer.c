@@ -8,7 +8,7 @@
 #define PATIENCE_MS 120000
 
 /* NULL at the end. */
-static const char *hear(struct proc *peer)
+const char *peer_hear(struct proc *peer)
 {
     static char line[128];
     size_t used = 0;
@@ -19,29 +19,56 @@ static const char *hear(struct proc *peer)
     return used > 0 ? line : NULL;
 }
 
-struct proc *peer_start(const char *const *argv)
+static struct proc *start(struct proc_options options)
 {
-    struct proc_options options = {.argv = argv, .in = PROC_PIPE, .out = PROC_PIPE, .death_signal = SIGKILL};
+    options.in = options.out = PROC_PIPE;
+    options.death_signal = SIGKILL;
     struct proc *peer = proc_spawn(&options);
-
     if (!peer)
         return NULL;
     proc_set_timeout(peer, PATIENCE_MS);
-    const char *word = hear(peer);
+    const char *word = peer_hear(peer);
     if (word && strcmp(word, "ready") == 0)
         return peer;
     proc_free(peer);
     return NULL;
 }
 
-const char *peer_ask(struct proc *peer, const char *format, ...)
+struct proc *peer_start(const char *const *argv)
+{
+    return start((struct proc_options){.argv = argv});
+}
+
+struct proc *peer_fork(proc_main_fn *run, void *arg)
+{
+    return start((struct proc_options){.main = run, .arg = arg});
+}
+
+static int tell(struct proc *peer, const char *format, va_list arguments)
 {
     char line[64];
+    int length = vsnprintf(line, sizeof line - 1, format, arguments);
+
+    line[length++] = '\n';
+    return proc_write(peer, line, (size_t)length) < 0 ? -1 : 0;
+}
+
+int peer_tell(struct proc *peer, const char *format, ...)
+{
     va_list arguments;
 
     va_start(arguments, format);
-    int length = vsnprintf(line, sizeof line - 1, format, arguments);
+    int result = tell(peer, format, arguments);
     va_end(arguments);
-    line[length++] = '\n';
-    return proc_write(peer, line, (size_t)length) < 0 ? NULL : hear(peer);
+    return result;
+}
+
+const char *peer_ask(struct proc *peer, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    int result = tell(peer, format, arguments);
+    va_end(arguments);
+    return result < 0 ? NULL : peer_hear(peer);
 }

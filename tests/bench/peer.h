@@ -11,7 +11,14 @@
  * us. */
 struct proc *peer_start(const char *const *argv);
 
+/* The same for a function of ours in a forked child, which talks through its standard streams as a program does. */
+struct proc *peer_fork(proc_main_fn *run, void *arg);
+
 /* Sends a line, and returns the answer without its newline, which stays valid until the next call. NULL: there is none. */
 const char *peer_ask(struct proc *peer, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The two halves of it, for when we have something to do ourselves meanwhile. peer_tell: -1 with errno. */
+int peer_tell(struct proc *peer, const char *format, ...) __attribute__((format(printf, 2, 3)));
+const char *peer_hear(struct proc *peer);
 
 #endif
