@@ -84,6 +84,10 @@ static int lock_until(pthread_mutex_t *mutex, struct deadline deadline)
 
 static int wait_for(pthread_mutex_t *mutex, int timeout_ms)
 {
+#ifdef __GLIBC__ /* others only tell who waits that it is his own */
+    if (timeout_ms == 0)
+        return ETIMEDOUT;
+#endif
     return timeout_ms < 0 ? pthread_mutex_lock(mutex) : lock_until(mutex, deadline_in(timeout_ms));
 }
 

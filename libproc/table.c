@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* So often a reader copies a value that others replace meanwhile, before he makes them wait. */
+/* So often a reader copies a value that others replace meanwhile, before he tries to make them wait. */
 #define COPIES 200
 
 struct proc_table {
@@ -102,18 +102,27 @@ static enum sight look(const struct table_store *store, const struct row *row, s
     return row_state(row) == state ? sight : CHANGED;
 }
 
+/* Who holds the lock for long, as in an update, does not write all the while: then it is enough to look again. */
+static enum sight look_under_lock(const struct table_store *store, struct row *row, struct snapshot *snapshot)
+{
+    if (robust_lock(&row->lock, 0) <= 0)
+        return CHANGED;
+    enum sight sight = look(store, row, snapshot);
+    robust_unlock(&row->lock);
+    return sight;
+}
+
 static enum sight see(const struct table_store *store, struct row *row, struct snapshot *snapshot)
 {
-    enum sight sight = CHANGED;
+    enum sight sight;
 
-    for (int i = 0; i < COPIES && sight == CHANGED; i++)
-        sight = look(store, row, snapshot);
-    if (sight != CHANGED)
-        return sight;
-    bool is_mine = robust_lock(&row->lock, -1) > 0;
-    sight = look(store, row, snapshot);
-    if (is_mine)
-        robust_unlock(&row->lock);
+    do {
+        sight = CHANGED;
+        for (int i = 0; i < COPIES && sight == CHANGED; i++)
+            sight = look(store, row, snapshot);
+        if (sight == CHANGED)
+            sight = look_under_lock(store, row, snapshot);
+    } while (sight == CHANGED);
     return sight;
 }
 
@@ -343,6 +352,8 @@ int proc_table_update(struct proc_table *table, const char *name, proc_table_upd
 
 int proc_table_remove(struct proc_table *table)
 {
+    if (enter(table) < 0)
+        return -1;
     return mapping_remove(&table->store.mapping);
 }
 

@@ -9,7 +9,7 @@
 
 #include <errno.h>
 
-/* So often a reader looks again when rows move under his eyes, before he waits for the one who moves them. */
+/* So often a reader looks again when the index moves under his eyes, before he does without it. */
 #define LOOKS 100
 
 struct table_head {
@@ -17,7 +17,7 @@ struct table_head {
     struct table_index_head index;
     _Atomic uint32_t free;      /* the first free row's number plus 1; 0: none */
     _Atomic uint32_t used;      /* rows from this number on were never used */
-    _Atomic uint32_t unsettled; /* rows with a name and without a value; too many, if somebody died */
+    _Atomic uint64_t unsettled; /* lower half: rows with a name and without a value, or too many; upper half: changes of that */
 };
 
 #define HEAD_SIZE 128 /* two cache lines */
@@ -70,6 +70,18 @@ static uint32_t number_of(const struct table_store *store, const struct row *row
 }
 
 /* ---- the structure's lock ---- */
+
+#define CHANGE (UINT64_C(1) << 32)
+
+static void note_unsettled(struct table_store *store)
+{
+    atomic_fetch_add(&store->head->unsettled, CHANGE + 1);
+}
+
+static void note_settled(struct table_store *store)
+{
+    atomic_fetch_add(&store->head->unsettled, CHANGE - 1);
+}
 
 static void add_to_free(struct table_store *store, struct row *row)
 {
@@ -133,6 +145,15 @@ static enum table_index_answer look(const struct table_store *store, struct sear
     return table_index_find(&store->index, search->name->hash, is_the_one, search);
 }
 
+/* The long way, for who sees the index move again and again: it may be that its mover was stopped. */
+static bool find_in_rows(struct search *search)
+{
+    for (size_t number = 0; number < table_store_used(search->store); number++)
+        if (is_the_one(search, (uint32_t)number))
+            return true;
+    return false;
+}
+
 struct row *table_store_find(struct table_store *store, const struct table_name *name, uint64_t *state)
 {
     struct search search = {.store = store, .name = name};
@@ -140,12 +161,9 @@ struct row *table_store_find(struct table_store *store, const struct table_name 
 
     for (int i = 0; i < LOOKS && answer == TABLE_INDEX_MOVED; i++)
         answer = look(store, &search);
-    if (answer == TABLE_INDEX_MOVED && lock_structure(store) == 0) {
-        answer = look(store, &search);
-        unlock_structure(store);
-    }
+    bool is_there = answer == TABLE_INDEX_MOVED ? find_in_rows(&search) : answer == TABLE_INDEX_FOUND;
     *state = search.state;
-    return answer == TABLE_INDEX_FOUND ? search.row : NULL;
+    return is_there ? search.row : NULL;
 }
 
 /* ---- taking a row away: under the structure's lock ---- */
@@ -163,25 +181,36 @@ static bool take_away(struct table_store *store, struct row *row)
         row_take_name(row);
         table_index_remove(&store->index, table_name_hash(words), number_of(store, row));
         add_to_free(store, row);
-        atomic_fetch_sub(&store->head->unsettled, 1);
+        note_settled(store);
     }
     robust_unlock(&row->lock);
     return is_left;
 }
 
-/* Of rows whose makers died. Who is at work all the while may be counted, though he has finished: then the next look is for
- * nothing. */
+/* Of rows whose makers died. Whoever is between a change and the note of it has the lock of his row, so what is locked counts;
+ * and if something is noted meanwhile, the number stays as it is. So it may be too large, and then the next look is for nothing,
+ * but never too small. */
 static void collect_left_behind(struct table_store *store)
 {
-    uint32_t busy = 0;
+    uint64_t noted = atomic_load(&store->head->unsettled), busy = 0;
 
     for (size_t number = 0; number < store->nrows; number++) {
         struct row *row = table_store_row(store, number);
 
-        if ((row_state(row) & (ROW_NAMED | ROW_VALUED)) == ROW_NAMED && !take_away(store, row))
+        if (!(row_state(row) & ROW_NAMED))
+            continue;
+        if (robust_lock(&row->lock, 0) <= 0) {
             busy++;
+            continue;
+        }
+        bool is_left = !(row_state(row) & ROW_VALUED);
+        robust_unlock(&row->lock);
+        if (is_left && take_away(store, row))
+            noted += CHANGE - 1;
+        else
+            busy += is_left;
     }
-    atomic_store(&store->head->unsettled, busy);
+    atomic_compare_exchange_strong(&store->head->unsettled, &noted, (noted & -CHANGE) | busy);
 }
 
 /* ---- making a row: under the structure's lock ---- */
@@ -195,7 +224,7 @@ static struct row *take_free(struct table_store *store)
         atomic_store(&head->used, used + 1);
         return table_store_row(store, used);
     }
-    if (atomic_load(&head->free) == 0 && atomic_load(&head->unsettled) != 0)
+    if (atomic_load(&head->free) == 0 && (uint32_t)atomic_load(&head->unsettled) != 0)
         collect_left_behind(store);
     uint32_t first = atomic_load(&head->free);
     if (first == 0) {
@@ -220,7 +249,7 @@ static struct row *make_row(struct table_store *store, const struct table_name *
         add_to_free(store, row);
         return NULL;
     }
-    atomic_fetch_add(&store->head->unsettled, 1);
+    note_unsettled(store);
     row_give_name(row, name);
     table_index_insert(&store->index, name->hash, number_of(store, row));
     return row;
@@ -279,12 +308,12 @@ void table_store_set(struct table_store *store, struct row *row, const void *val
 
     row_set_value(row, store->value_size, value, size);
     if (!had_value)
-        atomic_fetch_sub(&store->head->unsettled, 1);
+        note_settled(store);
 }
 
 void table_store_clear(struct table_store *store, struct row *row)
 {
-    atomic_fetch_add(&store->head->unsettled, 1);
+    note_unsettled(store);
     row_clear_value(row);
 }
 

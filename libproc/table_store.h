@@ -18,8 +18,7 @@ struct table_store {
 
 int table_store_open(struct table_store *store, size_t rows, size_t value_size, key_t key, int flags, mode_t mode);
 
-/* The row of that name, and the state in which it was seen to have it; NULL: there is none. Takes no lock, unless rows come
- * and go all the while. */
+/* The row of that name, and the state in which it was seen to have it; NULL: there is none. Takes no lock. */
 struct row *table_store_find(struct table_store *store, const struct table_name *name, uint64_t *state);
 
 /* The same row, locked; NULL with errno. With `make` there is one afterwards, but it may not have a value: ENOSPC. */

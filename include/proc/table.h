@@ -46,15 +46,16 @@ int64_t proc_table_add(struct proc_table *table, const char *name, int64_t delta
  * be as it has left it; anything else for it to be as it was, which proc_table_update returns. */
 typedef int proc_table_update_fn(void *value, size_t *size, void *arg);
 
-/* Calls update while nobody else changes that row. -1 with errno for what goes wrong: EMSGSIZE: *size is above value_size
- * afterwards; ENOSPC: the table is full; ENOMEM. In its callback every call on this table is EDEADLK. */
+/* Calls update while nobody else changes that row, which takes a row of its own meanwhile if it is to be made. -1 with errno
+ * for what goes wrong: EMSGSIZE: *size is above value_size afterwards; ENOSPC: the table is full; ENOMEM. In its callback
+ * every call on this table is EDEADLK; it must not be closed there. */
 int proc_table_update(struct proc_table *table, const char *name, proc_table_update_fn *update, void *arg);
 
 /* Gets a copy, aligned for any type. Anything but 0 ends the walk, and proc_table_each returns it. */
 typedef int proc_table_each_fn(const char *name, const void *value, size_t size, void *arg);
 
 /* Calls each for every row, in no order. Others may write meanwhile: a row that is there all the time is seen once, one that
- * comes or goes may be seen or not. -1 with errno: ENOMEM. In its callback every call on this table is EDEADLK. */
+ * comes or goes may be seen, not at all or twice. -1 with errno: ENOMEM. In its callback every call on this table is EDEADLK. */
 int proc_table_each(struct proc_table *table, proc_table_each_fn *each, void *arg);
 
 /* How many rows there are; it counts them. 0 in a callback. */
