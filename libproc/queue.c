@@ -218,6 +218,8 @@ static long take_usual(const struct proc_queue *queue, long type, void *buf, siz
 {
     struct usual_message usual;
     struct message *message = as_message(&usual);
+
+    usual.type = 0;
     long result = message_receive(queue->id, message, usual_room(queue, size), type, deadline);
 
     return empty(message, result, buf, found);
@@ -245,6 +247,7 @@ ssize_t proc_queue_pop(struct proc_queue *queue, long type, void *buf, size_t si
 
     if (timeout_ms < -1)
         return fail(EINVAL);
+    usual.type = 0;
     long result = message_try_receive(queue->id, message, usual_room(queue, size), type, timeout_ms < 0 ? 0 : IPC_NOWAIT);
     if (result == -ENOMSG && timeout_ms == 0)
         return fail(ETIMEDOUT);
