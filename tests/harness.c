@@ -311,6 +311,11 @@ bool runs_without_a_feature(void)
     return feature && *feature;
 }
 
+bool runs_shortened(void)
+{
+    return runs_instrumented() || runs_without_a_feature();
+}
+
 void skip(const char *why)
 {
     printf("skipped: %s\n", why);

@@ -61,6 +61,7 @@ bool no_pidfds(void);         /* switched off, or unknown to what we run in */
 bool runs_in_valgrind(void);  /* which answers some system calls itself, and lacks others */
 bool runs_instrumented(void); /* under valgrind or a sanitizer: slower, and with more open than we opened */
 bool runs_without_a_feature(void); /* of the kernel: one of many such runs */
+bool runs_shortened(void);         /* either of these: what is done often is done less often */
 void skip(const char *why);   /* says it; the test then returns */
 
 #endif

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/shm.h>
 
-#define ROUNDS(often, seldom) (runs_instrumented() ? (seldom) : (often))
+#define ROUNDS(often, seldom) (runs_shortened() ? (seldom) : (often))
 
 static struct proc_table *table;
 

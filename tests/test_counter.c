@@ -111,7 +111,7 @@ END_TEST
 
 /* ---- from many processes ---- */
 
-#define ADDS (runs_instrumented() ? 2000 : 100000)
+#define ADDS (runs_shortened() ? 2000 : 100000)
 
 static int add_often(struct proc *self, void *unused)
 {
@@ -165,7 +165,7 @@ START_TEST(whoever_is_killed_when_the_counters_count_on)
 {
     key_t key = fresh_key();
     int64_t before = 0;
-    int rounds = runs_instrumented() ? 30 : 400;
+    int rounds = runs_shortened() ? 30 : 400;
 
     counter = NULL;
     for (int i = 0; i < rounds; i++) {
@@ -212,7 +212,7 @@ START_TEST(all_who_open_at_once_get_the_same_counters)
     enum { CHILDREN = 8 };
     struct proc *children[CHILDREN];
 
-    for (int round = 0; round < (runs_instrumented() ? 5 : 50); round++) {
+    for (int round = 0; round < (runs_shortened() ? 5 : 50); round++) {
         key_t key = fresh_key();
 
         for (int i = 0; i < CHILDREN; i++)

@@ -366,7 +366,7 @@ START_TEST(whoever_is_killed_when_the_lock_works_and_tells)
     shm = proc_shm_open(PROC_PRIVATE, sizeof(struct guarded), 0, 0);
     for (int i = 0; i < 3; i++)
         children[i] = must_spawn((struct proc_options){.main = change_for_ever, .arg = &key});
-    for (int i = 0; i < (runs_instrumented() ? 60 : 3000); i++) {
+    for (int i = 0; i < (runs_shortened() ? 60 : 3000); i++) {
         struct proc **child = &children[rand() % 3];
         struct proc_exit exit;
 
@@ -399,7 +399,7 @@ static char thread_failed[] = "no lock";
 static void *add_in_thread(void *unused)
 {
     (void)unused;
-    for (int i = 0; i < (runs_instrumented() ? 1000 : 20000); i++) {
+    for (int i = 0; i < (runs_shortened() ? 1000 : 20000); i++) {
         if (proc_lock_acquire(lock, i % 2 ? -1 : 60000) != 1)
             return thread_failed;
         sum.one = sum.one + 1;
@@ -420,7 +420,7 @@ START_TEST(threads_exclude_each_other)
         pthread_join(threads[i], &failed);
         ck_assert_ptr_null(failed);
     }
-    ck_assert_int_eq(sum.one, 4 * (runs_instrumented() ? 1000 : 20000));
+    ck_assert_int_eq(sum.one, 4 * (runs_shortened() ? 1000 : 20000));
     proc_lock_close(lock);
 }
 END_TEST

@@ -106,7 +106,7 @@ END_TEST
 static int open_push_and_remove(struct proc *self, void *key)
 {
     (void)self;
-    for (int i = 0; i < (runs_instrumented() ? 50 : 1000); i++) {
+    for (int i = 0; i < (runs_shortened() ? 50 : 1000); i++) {
         struct proc_queue *one = proc_queue_open(*(key_t *)key, O_CREAT, 0);
 
         if (!one)
@@ -622,7 +622,7 @@ START_TEST(one_who_is_killed_while_he_waits_takes_nothing_with_him)
     if (!has_helpers())
         return;
     open_private();
-    for (int i = 0; i < (runs_instrumented() ? 20 : 200); i++) {
+    for (int i = 0; i < (runs_shortened() ? 20 : 200); i++) {
         struct proc *child = must_spawn((struct proc_options){.main = wait_and_be_killed});
         pid_t helper = 0;
 
@@ -742,7 +742,7 @@ enum { PUSHED, POPPED, COUNTERS };
 static int push_numbers(struct proc *self, void *unused)
 {
     (void)self, (void)unused;
-    for (int i = 0; i < (runs_instrumented() ? 300 : 3000); i++) {
+    for (int i = 0; i < (runs_shortened() ? 300 : 3000); i++) {
         int64_t number = i * 7 + 1;
         int result;
 
@@ -836,7 +836,7 @@ START_TEST(whoever_is_killed_when_the_queue_is_whole)
     key_t key = fresh_key();
     struct proc *children[4];
 
-    for (int i = 0; i < (runs_instrumented() ? 20 : 500); i++) {
+    for (int i = 0; i < (runs_shortened() ? 20 : 500); i++) {
         for (int k = 0; k < 4; k++)
             children[k] = must_spawn((struct proc_options){.main = k % 2 ? pop_for_ever : push_for_ever, .arg = &key});
         for (volatile int spin = rand() % 300000; spin > 0; spin--)
@@ -852,7 +852,7 @@ START_TEST(whoever_is_killed_when_the_queue_is_whole)
         must_push(1, "it works");
         /* the helper of a dead one may have had it in hand: he gives it back */
         ck_assert_int_gt(proc_queue_pop(queue, 0, got, sizeof got, NULL, 20000), 0);
-        if (i == (runs_instrumented() ? 20 : 500) - 1)
+        if (i == (runs_shortened() ? 20 : 500) - 1)
             ck_assert_int_eq(proc_queue_remove(queue), 0);
         proc_queue_close(queue);
     }

@@ -516,7 +516,7 @@ static int push_many(struct proc *self, void *seed)
 {
     (void)self;
     srand(*(unsigned *)seed);
-    for (int i = 0; i < (runs_instrumented() ? 60 : 600); i++) {
+    for (int i = 0; i < (runs_shortened() ? 60 : 600); i++) {
         size_t size = any_size();
         int result;
 
@@ -609,7 +609,7 @@ START_TEST(whoever_is_killed_when_no_file_is_left)
 {
     key_t key = fresh_key();
     struct proc *children[4];
-    int rounds = runs_instrumented() ? 15 : 300;
+    int rounds = runs_shortened() ? 15 : 300;
 
     for (int i = 0; i < rounds; i++) {
         for (int k = 0; k < 4; k++)

@@ -95,7 +95,7 @@ START_TEST(nobody_sees_a_semaphore_before_it_has_its_value)
     enum { CHILDREN = 6 };
     struct proc *children[CHILDREN];
 
-    for (int round = 0; round < (runs_instrumented() ? 5 : 60); round++) {
+    for (int round = 0; round < (runs_shortened() ? 5 : 60); round++) {
         key_t key = fresh_key();
 
         for (int i = 0; i < CHILDREN; i++)
@@ -115,7 +115,7 @@ END_TEST
 static int open_and_remove(struct proc *self, void *key)
 {
     (void)self;
-    for (int i = 0; i < (runs_instrumented() ? 100 : 2000); i++) {
+    for (int i = 0; i < (runs_shortened() ? 100 : 2000); i++) {
         struct proc_sem *one = proc_sem_open(*(key_t *)key, 1, O_CREAT, 0);
         struct proc_counter *counter = proc_counter_open(*(key_t *)key, 1, O_CREAT, 0);
 
@@ -169,7 +169,7 @@ static int open_and_die(struct proc *self, void *key)
 START_TEST(whoever_is_killed_when_the_semaphore_is_whole)
 {
     key_t key = fresh_key();
-    int rounds = runs_instrumented() ? 20 : 300;
+    int rounds = runs_shortened() ? 20 : 300;
 
     for (int i = 0; i < rounds; i++) {
         struct proc *one = must_spawn((struct proc_options){.main = open_and_die, .arg = &key});
@@ -318,7 +318,7 @@ END_TEST
 static int be_one_of_two(struct proc *self, void *inside)
 {
     (void)self;
-    for (int i = 0; i < (runs_instrumented() ? 20 : 500); i++) {
+    for (int i = 0; i < (runs_shortened() ? 20 : 500); i++) {
         if (proc_sem_acquire(sem, -1) != 1)
             return 1;
         if (proc_counter_add(inside, 0, 1) > 2)

@@ -1029,7 +1029,7 @@ static void model_run(size_t rows, int operations)
     proc_table_close(handles[1]);
 }
 
-#define OPERATIONS (runs_instrumented() ? 10000 : 50000)
+#define OPERATIONS (runs_shortened() ? 10000 : 50000)
 
 START_TEST(a_table_does_what_an_array_would)
 {
@@ -1107,7 +1107,7 @@ END_TEST
 START_TEST(a_full_table_stays_in_order_over_the_years)
 {
     enum { ROWS = 500 };
-    size_t rounds = runs_instrumented() ? 20000 : 200000;
+    size_t rounds = runs_shortened() ? 20000 : 200000;
     size_t there[ROWS], next = 0, got;
 
     table = must_open(ROWS, sizeof(size_t));
