@@ -26,9 +26,21 @@ struct helper {
     volatile long result; /* -EINTR: it has none */
 };
 
+/* Told when the thread that waits for us has died. Ignored by default, for the handler is used up by the first one. */
+#define ABANDONED SIGURG
+
 static void interrupt(int signo)
 {
     (void)signo;
+}
+
+/* It may come just before the call begins, too: so from now on it rings. */
+static void ring_from_now_on(int signo)
+{
+    struct itimerval timer = {.it_interval = {0, RING_AGAIN_US}, .it_value = {0, 1}};
+
+    (void)signo;
+    raw(SYS_setitimer, ITIMER_REAL, &timer, NULL);
 }
 
 #ifdef __x86_64__
@@ -49,16 +61,22 @@ static bool be_interrupted_at(struct deadline deadline)
     int64_t left_us = deadline_left_ns(deadline) / 1000 + 1;
     struct itimerval timer = {.it_interval = {0, RING_AGAIN_US}, .it_value = {left_us / 1000000, left_us % 1000000}};
 
+    struct kernel_sigaction once = action;
+
+    once.handler = ring_from_now_on;
+    once.flags |= SA_RESETHAND;
     signals_set_action(SIGALRM, &action);
-    if (raw(SYS_prctl, PR_SET_PDEATHSIG, SIGALRM) < 0 || raw(SYS_setitimer, ITIMER_REAL, &timer, NULL) < 0)
+    signals_set_action(ABANDONED, &once);
+    if (raw(SYS_prctl, PR_SET_PDEATHSIG, ABANDONED) < 0 || raw(SYS_setitimer, ITIMER_REAL, &timer, NULL) < 0)
         return false;
-    signals_unblock(KERNEL_SIGNAL_BIT(SIGALRM));
+    signals_unblock(KERNEL_SIGNAL_BIT(SIGALRM) | KERNEL_SIGNAL_BIT(ABANDONED));
     return true;
 }
 
+/* The process lives on, under its old number, when another of its threads has called execve(): only the signal tells that. */
 static bool caller_lives(const struct helper *helper)
 {
-    return raw(SYS_getppid) == helper->caller;
+    return raw(SYS_getppid) == helper->caller && signals_action(ABANDONED).handler != SIG_DFL;
 }
 
 static int help(void *argument)

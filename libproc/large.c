@@ -17,6 +17,9 @@
 #define MSG_COPY 040000
 #endif
 
+/* A try waits, too: it is for microseconds, and who finds nothing would take the queue for empty. */
+#define SHORT_WHILE_MS 1000
+
 struct reference {
     unsigned char mark[16];
     struct large_name name;
@@ -41,6 +44,11 @@ struct reference_message {
 static bool is_reference(const void *text, size_t size)
 {
     return size == sizeof(struct reference) && memcmp(text, mark, sizeof mark) == 0;
+}
+
+bool large_looks_like_reference(const void *data, size_t size)
+{
+    return is_reference(data, size);
 }
 
 /* ---- looking at messages without taking them ---- */
@@ -80,41 +88,70 @@ static bool each_queued(int queue, large_see_fn *see, void *argument)
     return true;
 }
 
-/* Which message is next for `wanted`, as far as types go. */
+/* Whether a message that lies before the best one so far comes before it for `wanted`, too. */
 static bool is_before(long type, long best, long wanted)
 {
     if (wanted >= 0)
-        return best == 0 && (wanted == 0 || type == wanted);
-    return (wanted == LONG_MIN || type <= -wanted) && (best == 0 || type < best);
+        return wanted == 0 || type == wanted;
+    return (wanted == LONG_MIN || type <= -wanted) && (best == 0 || type <= best);
 }
 
 struct next {
     struct message *message, *spare;
     size_t room;
-    long size; /* -ENOMSG: there is none */
+    long size;       /* -ENOMSG: there is none */
+    bool hides_some; /* longer than any may be: the limit has been lowered since. Nobody can look at them. */
 };
 
-static void find_next(int queue, long wanted, struct next *next)
+/* For the longest that may be there: the kernel takes its time for each byte of room. */
+static int make_room(struct next *next, size_t bytes_in_queue)
 {
+    size_t limit = message_limit();
+
+    next->room = bytes_in_queue < limit ? bytes_in_queue : limit;
+    next->message = calloc(1, sizeof *next->message + next->room);
+    next->spare = calloc(1, sizeof *next->spare + next->room);
+    return next->message && next->spare ? 0 : -1;
+}
+
+static long look_at(int queue, long place, struct next *next)
+{
+    long size = copy_message(queue, place, next->spare, next->room);
+
+    if (size == -E2BIG)
+        next->hides_some |= next->room == message_limit();
+    return size == -E2BIG && !next->hides_some ? -EAGAIN : size; /* it has come since there was made room */
+}
+
+/* From the last to the first, as above: those who take short ones meanwhile move what follows them, and one that was passed over
+ * would be overtaken by the next of its type. */
+static long find_next(int queue, long wanted, struct next *next)
+{
+    struct msqid_ds status = {.msg_qnum = 0};
+    long result = raw(SYS_msgctl, queue, IPC_STAT, &status);
     long best = 0;
 
+    if (result < 0)
+        return result;
+    if (make_room(next, status.__msg_cbytes) < 0)
+        return -ENOMEM;
     next->size = -ENOMSG;
-    for (long place = 0;; place++) {
-        long size = copy_message(queue, place, next->spare, next->room);
+    for (long place = wanted == 0 ? 1 : (long)status.msg_qnum; place-- > 0;) {
+        long size = look_at(queue, place, next);
 
-        if (size == -ENOMSG || size == -EIDRM || size == -EINVAL)
-            break;
-        /* Longer than any may be: the limit has been lowered since it was sent. */
-        if (size < 0 || !is_before(next->spare->type, best, wanted))
+        if (size == -ENOMSG || size == -E2BIG)
+            continue;
+        if (size < 0)
+            return size == -EINVAL ? -EAGAIN : size; /* it was removed, or the limit lowered just now */
+        if (!is_before(next->spare->type, best, wanted))
             continue;
         struct message *found = next->spare;
         next->spare = next->message;
         next->message = found;
         next->size = size;
         best = found->type;
-        if (wanted >= 0)
-            break;
     }
+    return 0;
 }
 
 /* ---- taking one ---- */
@@ -127,11 +164,20 @@ struct its_file {
 };
 
 /* By its type: of those that are as long as a reference, nobody else takes one now. */
-static long receive_now(int queue, struct message *message, size_t size)
+static long receive_now(int queue, struct next *next)
 {
-    long got = receive(queue, message, size, message->type, 0);
+    long got = receive(queue, next->message, (size_t)next->size, next->message->type, 0);
 
+    if (got == -E2BIG && next->hides_some) /* one of them is before it */
+        return got;
     return got == -ENOMSG || got == -E2BIG ? -EAGAIN : got;
+}
+
+/* Another program that knows nothing of our lock may have taken the one that was looked at: then another comes, which goes
+ * back. Not for ever: who holds the lock may be the only one to make room. */
+static long give_back(int queue, const struct message *message, long size)
+{
+    return message_send(queue, message, (size_t)size, deadline_in(SHORT_WHILE_MS)) < 0 ? -EBADMSG : -EAGAIN;
 }
 
 static long take_plain(int queue, struct next *next, void *buf, size_t size)
@@ -140,23 +186,22 @@ static long take_plain(int queue, struct next *next, void *buf, size_t size)
         return -E2BIG;
     if (next->size < LARGE_REFERENCE)
         return -EAGAIN;
-    long got = receive_now(queue, next->message, (size_t)next->size);
+    long got = receive_now(queue, next);
+    if (got >= 0 && is_reference(next->message->text, (size_t)got))
+        return give_back(queue, next->message, got);
     if (got >= 0)
         memcpy(buf, next->message->text, (size_t)got);
     return got;
 }
 
-/* Another program that knows nothing of our lock may have taken the one that was looked at: then another comes, which goes
- * back. */
 static long receive_reference(int queue, struct next *next, const struct large_name *expected)
 {
     struct reference *reference = (struct reference *)next->message->text;
-    long got = receive_now(queue, next->message, sizeof *reference);
+    long got = receive_now(queue, next);
 
     if (got < 0 || (is_reference(reference, (size_t)got) && memcmp(&reference->name, expected, sizeof *expected) == 0))
         return got;
-    message_send(queue, next->message, (size_t)got, deadline_in(-1));
-    return -EAGAIN;
+    return give_back(queue, next->message, got);
 }
 
 static long take_by_reference(const struct large_place *place, struct next *next, size_t room, struct its_file *its_file)
@@ -200,9 +245,12 @@ static long take_lower(int queue, struct next *next)
 static long take(const struct large_place *place, long wanted, struct next *next, void *buf, size_t size,
                  struct its_file *its_file)
 {
-    find_next(place->queue, wanted, next);
+    long result = find_next(place->queue, wanted, next);
+
+    if (result < 0)
+        return result;
     if (next->size < 0)
-        return next->size == -ENOMSG ? -EAGAIN : next->size;
+        return next->hides_some ? -E2BIG : -EAGAIN;
     if (wanted < 0) {
         long lower = take_lower(place->queue, next);
 
@@ -213,9 +261,6 @@ static long take(const struct large_place *place, long wanted, struct next *next
         return take_by_reference(place, next, size, its_file);
     return take_plain(place->queue, next, buf, size);
 }
-
-/* A try waits, too: it is for microseconds, and who finds nothing would take the queue for empty. */
-#define SHORT_WHILE_MS 1000
 
 static int lock_until(pthread_mutex_t *lock, struct deadline deadline)
 {
@@ -240,14 +285,6 @@ static long take_locked(struct large *large, long wanted, struct next *next, voi
     return result;
 }
 
-static int make_room(struct next *next)
-{
-    next->room = message_limit();
-    next->message = calloc(1, sizeof *next->message + next->room);
-    next->spare = calloc(1, sizeof *next->spare + next->room);
-    return next->message && next->spare ? 0 : -1;
-}
-
 static long read_file(const struct large_place *place, const struct its_file *file, void *buf, size_t size)
 {
     long failure = large_file_read(file->fd, buf, size);
@@ -261,12 +298,10 @@ static long read_file(const struct large_place *place, const struct its_file *fi
 long large_take(struct large *large, long type, void *buf, size_t size, long *found, struct deadline deadline)
 {
     struct its_file its_file = {.fd = -1};
-    struct next next;
-    long result = -ENOMEM;
+    struct next next = {.message = NULL};
+    long result = take_locked(large, type, &next, buf, size, deadline, &its_file);
 
-    if (make_room(&next) == 0)
-        result = take_locked(large, type, &next, buf, size, deadline, &its_file);
-    if (result >= 0)
+    if (result >= 0 && next.message)
         *found = next.message->type;
     free(next.message);
     free(next.spare);
@@ -278,7 +313,7 @@ long large_take(struct large *large, long type, void *buf, size_t size, long *fo
 long large_send(const struct large *large, long type, const void *data, size_t size, struct deadline deadline)
 {
     struct reference_message message = {.type = type, .reference.size = size};
-    long fd = large_file_make(&large->place, large->mode, data, size, &message.reference.name);
+    long fd = large_file_make(&large->place, &large->owner, data, size, &message.reference.name);
 
     if (fd < 0)
         return fd;
@@ -304,8 +339,8 @@ int large_open(struct large *large, int queue)
     struct msqid_ds status = {.msg_qnum = 0};
     long result = raw(SYS_msgctl, queue, IPC_STAT, &status);
 
-    if (result < 0)
-        return (int)result;
+    if (result < 0) /* its number was just given out */
+        return result == -EINVAL ? -EIDRM : (int)result;
     if (!can_look(queue))
         return -ENOSYS;
     result = large_place_find(&large->place, queue);
@@ -314,8 +349,12 @@ int large_open(struct large *large, int queue)
     long memory = large_files_share(&large->place, &status.msg_perm, sizeof(struct shared));
     if (memory < 0)
         return (int)memory;
-    large->mode = status.msg_perm.mode & 0666;
+    large->owner = status.msg_perm;
     large->shared = (struct shared *)memory;
+    if (large_files_abandoned(&large->place)) {
+        large_close(large);
+        return -EIDRM;
+    }
     if (!segment_is(large->shared, SEGMENT_QUEUE, 0)) {
         large_close(large);
         return -EINVAL;

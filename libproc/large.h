@@ -6,26 +6,31 @@
 #include "large_files.h"
 
 #include <stddef.h>
-#include <sys/types.h>
+#include <stdbool.h>
+#include <sys/ipc.h>
 
 /* A reference is as long as this; so a message that is shorter is none. */
 #define LARGE_REFERENCE 2048
 
 struct large {
     struct large_place place;
-    mode_t mode; /* of the queue, and so of its files */
+    struct ipc_perm owner; /* of the queue, and so of its files */
     struct shared *shared;
 };
 
 /* All of these: -errno on failure. */
 
-/* Also sweeps. -EACCES: this user may not read it; -EINVAL: it is another C library's; -ENOSYS: the kernel cannot look at a
+/* Also sweeps. -EACCES: this user may not read it; -EIDRM: it was removed
+ * meanwhile; -EINVAL: it is another C library's; -ENOSYS: the kernel cannot look at a
  * message without taking it. */
 int large_open(struct large *large, int queue);
 void large_close(struct large *large);
 
 /* 0; -ETIMEDOUT. */
 long large_send(const struct large *large, long type, const void *data, size_t size, struct deadline deadline);
+
+/* A message of a user's own that would be taken for one that lies in a file: it must lie in a file. */
+bool large_looks_like_reference(const void *data, size_t size);
 
 /* Takes the next message of that type, if it is as long as a reference or longer: its size, in *found the type. -EAGAIN: there
  * is none, or a shorter one; -E2BIG: it is larger than buf, and stays; -EBADMSG: the file is gone; -ETIMEDOUT. */

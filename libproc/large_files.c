@@ -22,6 +22,10 @@
 #define UNFINISHED ".new"
 #define PATH_SIZE 128
 
+#ifndef RENAME_NOREPLACE /* older C libraries */
+#define RENAME_NOREPLACE 1
+#endif
+
 /* ---- names ---- */
 
 long large_place_find(struct large_place *place, int queue)
@@ -95,20 +99,43 @@ static long write_all(long fd, const char *data, size_t size)
     return 0;
 }
 
-/* It gets its name when it is locked. -EEXIST: chance, or somebody who sweeps has taken it for left over before that. */
-static long make_locked(const char *path, mode_t mode)
+/* Never as one of the standard streams. */
+static long open_file(int directory, const char *path, int flags)
+{
+    long fd = raw(SYS_openat, directory, path, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+
+    if (fd < 0 || fd > 2)
+        return fd;
+    long above = raw(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 3);
+    raw(SYS_close, fd);
+    return above == -EINVAL ? -EMFILE : above;
+}
+
+/* It is the queue's owner's and its group's, as far as we may give it away: those are who may read the message. */
+static long set_permissions(long fd, const struct ipc_perm *owner)
+{
+    if (raw(SYS_fchown, fd, owner->uid, owner->gid) < 0)
+        raw(SYS_fchown, fd, -1, owner->gid);
+    return raw(SYS_fchmod, fd, owner->mode & 0666);
+}
+
+/* It gets its name when it is locked, and may be used by all who shall. -EEXIST: there is one; or chance, or somebody who sweeps
+ * has taken it for left over before that. */
+static long make_locked(const struct large_place *place, const struct large_name *name, const char *path,
+                        const struct ipc_perm *owner)
 {
     char unfinished[PATH_SIZE + sizeof UNFINISHED];
 
-    snprintf(unfinished, sizeof unfinished, "%s" UNFINISHED, path);
-    long fd = raw(SYS_openat, AT_FDCWD, unfinished, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    write_path(place, name, unfinished);
+    memcpy(unfinished + strlen(unfinished), UNFINISHED, sizeof UNFINISHED);
+    long fd = open_file(AT_FDCWD, unfinished, O_RDWR | O_CREAT | O_EXCL);
     if (fd < 0)
         return fd;
     long result = raw(SYS_flock, fd, LOCK_EX | LOCK_NB);
     if (result == 0)
-        result = raw(SYS_fchmod, fd, mode & 0666);
+        result = set_permissions(fd, owner);
     if (result == 0)
-        result = raw(SYS_renameat, AT_FDCWD, unfinished, AT_FDCWD, path);
+        result = raw(SYS_renameat2, AT_FDCWD, unfinished, AT_FDCWD, path, RENAME_NOREPLACE);
     if (result == 0)
         return fd;
     raw(SYS_unlinkat, AT_FDCWD, unfinished, 0);
@@ -116,7 +143,13 @@ static long make_locked(const char *path, mode_t mode)
     return result == -EWOULDBLOCK || result == -ENOENT ? -EEXIST : result;
 }
 
-long large_file_make(const struct large_place *place, mode_t mode, const void *data, size_t size, struct large_name *name)
+static long random_name(struct large_name *name)
+{
+    return raw(SYS_getrandom, name->bytes, sizeof name->bytes, 0);
+}
+
+long large_file_make(const struct large_place *place, const struct ipc_perm *owner, const void *data, size_t size,
+                     struct large_name *name)
 {
     char path[PATH_SIZE];
     long fd;
@@ -124,12 +157,12 @@ long large_file_make(const struct large_place *place, mode_t mode, const void *d
     if (!is_within_limit(size))
         return -EFBIG;
     do {
-        long got = raw(SYS_getrandom, name->bytes, sizeof name->bytes, 0);
+        long got = random_name(name);
 
         if (got < 0)
             return got;
         write_path(place, name, path);
-        fd = make_locked(path, mode);
+        fd = make_locked(place, name, path, owner);
     } while (fd == -EEXIST);
     if (fd < 0)
         return fd;
@@ -163,7 +196,7 @@ void large_file_empty(const struct large_place *place, const struct large_name *
     char path[PATH_SIZE];
 
     write_path(place, name, path);
-    long fd = raw(SYS_openat, AT_FDCWD, path, O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0);
+    long fd = open_file(AT_FDCWD, path, O_WRONLY | O_TRUNC);
     if (fd >= 0)
         raw(SYS_close, fd);
 }
@@ -173,7 +206,7 @@ long large_file_open(const struct large_place *place, const struct large_name *n
     char path[PATH_SIZE];
 
     write_path(place, name, path);
-    return raw(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0);
+    return open_file(AT_FDCWD, path, O_RDONLY);
 }
 
 long large_file_read(long fd, void *buf, size_t size)
@@ -193,18 +226,22 @@ long large_file_read(long fd, void *buf, size_t size)
 
 /* ---- what is shared ---- */
 
-static long open_shared(const char *path, mode_t mode)
+static long open_shared(const struct large_place *place, const char *path, const struct ipc_perm *owner)
 {
+    struct large_name name;
     long fd;
 
     do {
-        fd = raw(SYS_openat, AT_FDCWD, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0);
+        fd = open_file(AT_FDCWD, path, O_RDWR);
         if (fd != -ENOENT)
             return fd;
-        fd = raw(SYS_openat, AT_FDCWD, path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+        long got = random_name(&name);
+        if (got < 0)
+            return got;
+        fd = make_locked(place, &name, path, owner);
     } while (fd == -EEXIST);
     if (fd >= 0)
-        raw(SYS_fchmod, fd, mode & 0666);
+        raw(SYS_flock, fd, LOCK_UN);
     return fd;
 }
 
@@ -241,7 +278,7 @@ long large_files_share(const struct large_place *place, const struct ipc_perm *o
     if (!is_within_limit(size))
         return -EFBIG;
     write_path(place, NULL, path);
-    long fd = open_shared(path, owner->mode);
+    long fd = open_shared(place, path, owner);
     if (fd < 0)
         return fd;
     long result = map_shared(fd, owner, size);
@@ -268,7 +305,7 @@ static bool is_gone(int queue)
 
 static bool is_locked(int directory, const char *text)
 {
-    long fd = raw(SYS_openat, directory, text, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0);
+    long fd = open_file(directory, text, O_RDONLY);
 
     if (fd < 0)
         return true;
@@ -341,6 +378,14 @@ void large_files_sweep(const struct large_place *place, large_each_queued_fn *ea
     for (size_t i = 0; i < sweep.count; i++)
         large_file_remove(place, &sweep.unlocked[i]);
     free(sweep.unlocked);
+}
+
+bool large_files_abandoned(const struct large_place *place)
+{
+    if (!is_gone(place->queue))
+        return false;
+    large_files_remove_all(place->queue);
+    return true;
 }
 
 void large_files_remove_all(int queue)

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
+#include <sys/ipc.h>
 
 struct large_place {
     unsigned long long ipc_namespace; /* where the queue's number means something */
@@ -20,14 +20,14 @@ struct large_name {
 };
 
 /* Memory that all who have the queue open share, zeros when it is new: its address, or -errno. -EACCES: it is a stranger's. */
-struct ipc_perm;
 long large_files_share(const struct large_place *place, const struct ipc_perm *owner, size_t size);
 
 /* -errno. */
 long large_place_find(struct large_place *place, int queue);
 
 /* Makes a file with this content: a descriptor, which holds the lock until large_file_sent. -errno. */
-long large_file_make(const struct large_place *place, mode_t mode, const void *data, size_t size, struct large_name *name);
+long large_file_make(const struct large_place *place, const struct ipc_perm *owner, const void *data, size_t size,
+                     struct large_name *name);
 void large_file_sent(long fd);
 long large_file_remove(const struct large_place *place, const struct large_name *name);
 void large_file_empty(const struct large_place *place, const struct large_name *name);
@@ -43,6 +43,9 @@ typedef bool large_each_queued_fn(int queue, large_see_fn *see, void *argument);
 
 /* Removes the files of this queue whose messages are not in it, and those of queues that are gone. */
 void large_files_sweep(const struct large_place *place, large_each_queued_fn *each_queued);
+
+/* Whether the queue is gone; then its files are, too. */
+bool large_files_abandoned(const struct large_place *place);
 
 /* Removes all of a queue that is gone, its lock as well. */
 void large_files_remove_all(int queue);

@@ -73,9 +73,20 @@ static int open_queue(struct proc_queue *queue, key_t key, int flags, int mode)
     int result = queue->is_large ? large_open(&queue->large, queue->id) : 0;
     if (result == 0)
         return 0;
-    if (is_new)
+    if (is_new) {
         raw(SYS_msgctl, queue->id, IPC_RMID, NULL);
+        large_files_remove_all(queue->id);
+    }
     return fail(-result);
+}
+
+/* One that is removed while it is opened is none. */
+static int open_one_that_stays(struct proc_queue *queue, key_t key, int flags, int mode)
+{
+    while (open_queue(queue, key, flags, mode) < 0)
+        if (errno != EIDRM || !(flags & O_CREAT))
+            return fail(errno == EIDRM ? ENOENT : errno);
+    return 0;
 }
 
 struct proc_queue *proc_queue_open(key_t key, int flags, mode_t mode)
@@ -89,7 +100,7 @@ struct proc_queue *proc_queue_open(key_t key, int flags, mode_t mode)
         return NULL;
     queue->is_private = key == PROC_PRIVATE;
     queue->is_large = flags & PROC_QUEUE_LARGE;
-    if (open_queue(queue, key, flags, (int)(mode ? mode : 0600)) < 0) {
+    if (open_one_that_stays(queue, key, flags, (int)(mode ? mode : 0600)) < 0) {
         free(queue);
         return NULL;
     }
@@ -148,10 +159,16 @@ static long send_copy(const struct proc_queue *queue, long type, const void *dat
     return result;
 }
 
+/* Else who takes it would look for its file. */
+static bool is_to_be_raw(const struct proc_queue *queue, const void *data, size_t size)
+{
+    return !queue->is_large || !large_looks_like_reference(data, size);
+}
+
 static int push_patiently(struct proc_queue *queue, long type, const void *data, size_t size, int timeout_ms)
 {
     struct deadline deadline = deadline_in(timeout_ms);
-    long result = send_copy(queue, type, data, size, deadline);
+    long result = is_to_be_raw(queue, data, size) ? send_copy(queue, type, data, size, deadline) : -EMSGSIZE;
 
     if (result == -EMSGSIZE && queue->is_large && can_hold(queue, LARGE_REFERENCE))
         result = large_send(&queue->large, type, data, size, deadline);
@@ -167,7 +184,7 @@ int proc_queue_push(struct proc_queue *queue, long type, const void *data, size_
 
     if (type < 1 || timeout_ms < -1)
         return fail(EINVAL);
-    if (size <= USUAL_SIZE) {
+    if (size <= USUAL_SIZE && is_to_be_raw(queue, data, size)) {
         long result = message_try_send(queue->id, fill(message, type, data, size), size);
 
         if (result == 0)
@@ -201,10 +218,20 @@ static long empty(const struct message *message, long result, void *buf, long *f
     return result;
 }
 
+/* A message may be longer than the limit, if that has been lowered since. */
+static size_t longest_in(const struct proc_queue *queue)
+{
+    struct msqid_ds status = {.msg_qnum = 0};
+    size_t limit = message_limit();
+
+    raw(SYS_msgctl, queue->id, IPC_STAT, &status);
+    return status.__msg_cbytes > limit ? status.__msg_cbytes : limit;
+}
+
 /* One that is longer than usual; -EAGAIN: somebody else has taken it. */
 static long take_long(const struct proc_queue *queue, long type, void *buf, size_t size, long *found)
 {
-    size_t room = least(size, message_limit());
+    size_t room = least(size, longest_in(queue));
     struct message *message = room > USUAL_SIZE ? malloc(sizeof *message + room) : NULL;
 
     if (!message)
@@ -314,6 +341,8 @@ int proc_queue_remove(struct proc_queue *queue)
 
 void proc_queue_close(struct proc_queue *queue)
 {
+    int saved = errno;
+
     if (!queue)
         return;
     if (queue->is_private)
@@ -321,4 +350,5 @@ void proc_queue_close(struct proc_queue *queue)
     if (queue->is_large)
         large_close(&queue->large);
     free(queue);
+    errno = saved;
 }

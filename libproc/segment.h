@@ -27,6 +27,12 @@ int segment_open(struct mapping *mapping, enum segment_kind kind, uint32_t shape
 /* Memory that was got in another way, zeros when it is new: whether it is this now. */
 bool segment_is(void *memory, enum segment_kind kind, uint32_t shape);
 
+/* A word of the header that is the kind's own. */
+static inline void *segment_word(const struct mapping *mapping)
+{
+    return (char *)mapping->memory + sizeof(uint64_t);
+}
+
 static inline void *segment_body(const struct mapping *mapping)
 {
     return (char *)mapping->memory + SEGMENT_HEADER;

@@ -340,8 +340,7 @@ static long sysv_objects(const char *kind)
     return sum;
 }
 
-/* The files of large messages. */
-static int files_of_queues(void)
+int files_of_queues(void)
 {
     struct stat status;
     char start[64];

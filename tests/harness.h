@@ -54,6 +54,9 @@ struct proc *php(const char *script);
 /* A key that nobody else uses. */
 key_t fresh_key(void);
 
+/* How many files large queues have in /dev/shm, of those that are ours alone; 0 if none can be. */
+int files_of_queues(void);
+
 /* The helper program beside the tests. */
 const char *probe_path(void);
 

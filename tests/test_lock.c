@@ -328,6 +328,51 @@ START_TEST(to_close_what_one_holds_releases_it)
 }
 END_TEST
 
+static int close_with_errno(struct proc *self, void *unused)
+{
+    (void)self, (void)unused;
+    errno = 0;
+    proc_lock_close(lock);
+    return errno;
+}
+
+START_TEST(closing_keeps_errno_also_in_a_child)
+{
+    open_private();
+    ck_assert_int_eq(proc_lock_acquire(lock, 0), 1);
+    ck_assert_int_eq(must_end(must_spawn((struct proc_options){.main = close_with_errno})).code, 0);
+    proc_lock_close(lock);
+}
+END_TEST
+
+START_TEST(closing_releases_only_what_was_taken_with_that_handle)
+{
+    key_t key = fresh_key();
+
+    if (in_thread_sanitizer()) {
+        skip("the thread sanitizer takes two places of one lock for two locks");
+        return;
+    }
+    lock = proc_lock_open(key, O_CREAT, 0);
+    struct proc_lock *same = proc_lock_open(key, 0, 0);
+    ck_assert_int_eq(proc_lock_acquire(lock, 0), 1);
+    ck_assert_int_eq(proc_lock_release(same), 0);
+    ck_assert_int_eq(proc_lock_acquire(same, 0), 1);
+    proc_lock_close(lock);
+    ck_assert_int_eq(proc_lock_acquire(same, 0), -1);
+    ck_assert_int_eq(errno, EDEADLK);
+    ck_assert_int_eq(proc_lock_release(same), 0);
+    lock = proc_lock_open(key, 0, 0); /* and after a release with its own */
+    ck_assert_int_eq(proc_lock_acquire(lock, 0), 1);
+    ck_assert_int_eq(proc_lock_release(lock), 0);
+    ck_assert_int_eq(proc_lock_acquire(same, 0), 1);
+    proc_lock_close(lock);
+    ck_assert_int_eq(proc_lock_release(same), 0);
+    proc_lock_remove(same);
+    proc_lock_close(same);
+}
+END_TEST
+
 /* ---- many ---- */
 
 struct guarded {
@@ -444,6 +489,8 @@ Suite *suite_make(void)
     tcase_add_test(tcase, a_thread_that_ends_is_a_dead_holder);
     tcase_add_test(tcase, a_child_does_not_hold_what_its_parent_holds);
     tcase_add_test(tcase, to_close_what_one_holds_releases_it);
+    tcase_add_test(tcase, closing_keeps_errno_also_in_a_child);
+    tcase_add_test(tcase, closing_releases_only_what_was_taken_with_that_handle);
     tcase = tcase_checked(suite, "many");
     tcase_add_test(tcase, whoever_is_killed_when_the_lock_works_and_tells);
     tcase_add_test(tcase, threads_exclude_each_other);

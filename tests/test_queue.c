@@ -226,6 +226,8 @@ START_TEST(wrong_arguments_are_told)
     ck_assert_int_eq(errno, EINVAL);
     ck_assert_int_eq(proc_queue_set_capacity(queue, 0), -1);
     ck_assert_int_eq(errno, EINVAL);
+    ck_assert_int_eq(proc_queue_set_capacity(queue, ((size_t)1 << 32) + 100), -1);
+    ck_assert_int_eq(errno, EINVAL);
     must_be_empty();
     proc_queue_close(queue);
 }
@@ -268,6 +270,11 @@ START_TEST(what_can_never_fit_is_refused_at_once)
         ck_assert_int_eq(proc_queue_push(queue, 1, large, most + 1, timeout_ms), -1);
         ck_assert_int_eq(errno, EMSGSIZE);
     }
+    while (proc_queue_push(queue, 1, large, most, 0) == 1) /* it would fit, and is waited for */
+        ;
+    ck_assert_int_eq(proc_queue_push(queue, 1, large, most, 1), 0);
+    while (proc_queue_pop(queue, 0, large, most, NULL, 0) > 0)
+        ;
     ck_assert_int_eq(proc_queue_set_capacity(queue, 100), 0);
     for (int timeout_ms = -1; timeout_ms < 30; timeout_ms += 15) {
         ck_assert_int_eq(proc_queue_push(queue, 1, large, 101, timeout_ms), -1);
@@ -639,6 +646,52 @@ START_TEST(one_who_is_killed_while_he_waits_takes_nothing_with_him)
 }
 END_TEST
 
+static int wait_while_another_thread_execs(struct proc *self, void *unused)
+{
+    pthread_t thread;
+    ssize_t result;
+
+    (void)self, (void)unused;
+    if (pthread_create(&thread, NULL, wait_long, &result) != 0)
+        return 1;
+    await_helper(getpid());
+    proc_exec("/bin/cat", (const char *const[]){"cat", NULL}, NULL);
+    return 2;
+}
+
+/* The new program has the pid of the old one, whose helper must not wait for it. */
+START_TEST(a_program_that_is_replaced_takes_nothing)
+{
+    if (!has_helpers())
+        return;
+    open_private();
+    struct proc *child = must_spawn((struct proc_options){.main = wait_while_another_thread_execs, .in = PROC_PIPE});
+    while (strcmp(status_of(proc_pid(child), "Name"), "cat\n") != 0 && strcmp(status_of(proc_pid(child), "Name"), "cat") != 0)
+        ;
+    while (helper_of(proc_pid(child)) != 0) /* or the test's time runs out */
+        ;
+    must_push(9, "for us");
+    ck_assert_int_eq(proc_queue_pop(queue, 9, got, sizeof got, NULL, 20000), 6); /* it may have had it in hand */
+    proc_close(child, PROC_CLOSE_IN);
+    ck_assert_int_eq(must_end(child).code, 0);
+    proc_queue_close(queue);
+}
+END_TEST
+
+START_TEST(a_helper_ends_with_its_caller)
+{
+    if (!has_helpers())
+        return;
+    open_private();
+    struct proc *child = must_spawn((struct proc_options){.main = wait_and_be_killed});
+    pid_t helper = await_helper(proc_pid(child));
+    proc_free(child);
+    while (kill(helper, 0) == 0 && strncmp(status_of(helper, "State"), "Z", 1) != 0) /* or the test's time runs out */
+        ;
+    proc_queue_close(queue);
+}
+END_TEST
+
 static int wait_until_removed(struct proc *self, void *how)
 {
     int timeout_ms = *(const int *)how;
@@ -891,6 +944,18 @@ static int make_and_leave(struct proc *self, void *how)
     return 0;
 }
 
+static int make_three_and_close_two(struct proc *self, void *order)
+{
+    struct proc_queue *queues[3];
+
+    (void)self;
+    for (int i = 0; i < 3; i++)
+        queues[i] = proc_queue_open(PROC_PRIVATE, 0, 0);
+    for (const char *one = order; *one; one++)
+        proc_queue_close(queues[*one - '0']);
+    return 0;
+}
+
 static int make_and_exit(struct proc *self, void *unused)
 {
     int status;
@@ -907,6 +972,9 @@ START_TEST(an_exit_removes_what_is_private)
     ck_assert_int_eq(must_end(must_spawn((struct proc_options){.main = make_and_leave})).code, 0);
     ck_assert_int_eq(must_end(must_spawn((struct proc_options){.main = make_and_leave, .arg = (void *)1})).code, 0);
     ck_assert_int_eq(must_end(must_spawn((struct proc_options){.main = make_and_exit})).code, 0);
+    static const char *const orders[] = {"01", "10", "12", "21", "02", "20"};
+    for (int i = 0; i < 6; i++)
+        must_end(must_spawn((struct proc_options){.main = make_three_and_close_two, .arg = (void *)orders[i]}));
 }
 END_TEST
 
@@ -978,6 +1046,8 @@ Suite *suite_make(void)
     tcase_add_test(tcase, a_helper_is_in_nobodys_way);
     tcase_add_test(tcase, who_kills_a_helper_only_makes_the_wait_dearer);
     tcase_add_test(tcase, one_who_is_killed_while_he_waits_takes_nothing_with_him);
+    tcase_add_test(tcase, a_program_that_is_replaced_takes_nothing);
+    tcase_add_test(tcase, a_helper_ends_with_its_caller);
     tcase_add_test(tcase, who_waits_for_a_removed_one_is_told);
     tcase_add_test(tcase, a_helper_does_not_become_init);
     tcase_add_test(tcase, a_wait_needs_no_process);

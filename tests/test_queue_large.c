@@ -12,10 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/file.h>
 #include <sys/msg.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define LARGE 100000
@@ -462,6 +464,9 @@ START_TEST(users_exchange_large_messages)
     must_push(1, LARGE);
     ck_assert_int_eq(must_end(must_spawn((struct proc_options){.main = be_another_user})).code, 0);
     ck_assert_int_eq(files(), 2); /* one is empty */
+    ck_assert_int_eq(atoi(output_of_shell((struct proc_options){.out = PROC_PIPE},
+                                          "find /dev/shm -name 'libproc-*' ! -name '*lock' -size 0 | wc -l")),
+                     1);
     must_pop(0, 2, LARGE + 1);
     must_be_empty();
     proc_queue_close(queue);
@@ -638,6 +643,351 @@ START_TEST(whoever_is_killed_when_no_file_is_left)
 }
 END_TEST
 
+static int push_small(struct proc *self, void *unused)
+{
+    (void)self, (void)unused;
+    for (;;)
+        if (proc_queue_push(queue, 1, "small", 5, -1) < 0)
+            return 1;
+}
+
+static int pop_small(struct proc *self, void *unused)
+{
+    (void)self, (void)unused;
+    for (;;)
+        if (proc_queue_pop(queue, 1, got, sizeof got, NULL, -1) != 5)
+            return 1;
+}
+
+static int push_in_order(struct proc *self, void *unused)
+{
+    (void)self, (void)unused;
+    for (long i = 0;; i++) {
+        memcpy(data, &i, sizeof i);
+        if (proc_queue_push(queue, 2 + i / 100 % 2, data, i % 2 ? 3000 : LARGE, -1) < 0)
+            return 1;
+    }
+}
+
+/* Those who take small ones hold no lock: what they take moves the others while these are looked at. */
+START_TEST(one_type_keeps_its_order_while_another_is_taken)
+{
+    static int (*const mains[])(struct proc *, void *) = {push_small, pop_small, push_in_order};
+    struct proc *children[3];
+
+    open_private();
+    for (int i = 0; i < 3; i++)
+        children[i] = must_spawn((struct proc_options){.main = mains[i]});
+    for (long i = 0; i < (runs_instrumented() ? 200 : 2000); i++) {
+        long wanted = 2 + i / 100 % 2, number;
+
+        ck_assert_int_eq(proc_queue_pop(queue, wanted, got, sizeof got, NULL, 20000), i % 2 ? 3000 : LARGE);
+        memcpy(&number, got, sizeof number);
+        ck_assert_int_eq(number, i);
+    }
+    for (int i = 0; i < 3; i++)
+        proc_free(children[i]);
+    proc_queue_close(queue);
+}
+END_TEST
+
+START_TEST(bytes_that_are_a_reference_are_carried_as_they_are)
+{
+    open_private();
+    must_push(1, LARGE);
+    take_the_reference();
+    ck_assert_int_eq(proc_queue_push(queue, 2, bare.text, 2048, 0), 1);
+    ck_assert_int_eq(proc_queue_pop(queue, 0, got, sizeof got, &type, 0), 2048);
+    ck_assert_int_eq(memcmp(got, bare.text, 2048), 0);
+    proc_queue_close(queue);
+}
+END_TEST
+
+static int open_and_remove(struct proc *self, void *key)
+{
+    (void)self;
+    for (int i = 0; i < (runs_instrumented() ? 50 : 1000); i++) {
+        struct proc_queue *one = proc_queue_open(*(key_t *)key, O_CREAT | PROC_QUEUE_LARGE, 0);
+
+        if (!one)
+            return errno;
+        proc_queue_remove(one);
+        proc_queue_close(one);
+    }
+    return 0;
+}
+
+START_TEST(who_opens_while_others_remove_gets_a_new_one)
+{
+    struct proc *children[3];
+    key_t key = fresh_key();
+
+    for (int i = 0; i < 3; i++)
+        children[i] = must_spawn((struct proc_options){.main = open_and_remove, .arg = &key});
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(must_end(children[i]).code, 0);
+}
+END_TEST
+
+START_TEST(an_open_that_fails_leaves_no_file)
+{
+    static const long calls[] = {SYS_fallocate, SYS_mmap};
+
+    for (int i = 0; i < 2; i++) {
+        int before = files_of_queues();
+
+        seam_fail(calls[i], 1, ENOSPC);
+        ck_assert_ptr_null(proc_queue_open(PROC_PRIVATE, PROC_QUEUE_LARGE, 0));
+        ck_assert_int_eq(errno, ENOSPC);
+        ck_assert(seam_end());
+        ck_assert_int_eq(files_of_queues(), before);
+    }
+}
+END_TEST
+
+/* In a world of its own. */
+static int lower_the_limit(struct proc *self, void *unused)
+{
+    (void)self, (void)unused;
+    if (unshare(CLONE_NEWIPC) < 0 || access("/proc/sys/kernel/msgmax", W_OK) < 0)
+        return 9;
+    if (system("echo 65536 > /proc/sys/kernel/msgmax; echo 200000 > /proc/sys/kernel/msgmnb"))
+        return 9;
+    struct proc_queue *mine = proc_queue_open(PROC_PRIVATE, PROC_QUEUE_LARGE, 0);
+    if (!mine || proc_queue_push(mine, 1, data, 20000, 0) != 1 || proc_queue_push(mine, 2, data, 3000, 0) != 1 ||
+        system("echo 8192 > /proc/sys/kernel/msgmax"))
+        return 1;
+    alarm(20);
+    if (proc_queue_pop(mine, 1, got, sizeof got, NULL, 0) != -1 || errno != E2BIG)
+        return 2;
+    if (proc_queue_pop(mine, 2, got, sizeof got, NULL, 0) != 3000)
+        return 3;
+    proc_queue_close(mine);
+    return 0;
+}
+
+START_TEST(what_is_above_a_lowered_limit_stays)
+{
+    int code = must_end(must_spawn((struct proc_options){.main = lower_the_limit})).code;
+
+    if (code == 9)
+        skip("an IPC namespace with other limits cannot be had here");
+    else
+        ck_assert_int_eq(code, 0);
+}
+END_TEST
+
+/* The path of a file that belongs to the queue, in a static buffer. */
+static const char *path_of(const char *rest)
+{
+    static char path[300];
+    DIR *listing = opendir("/dev/shm");
+    char part[64];
+
+    *path = '\0';
+    snprintf(part, sizeof part, "-%d-%s", proc_queue_id(queue), rest);
+    for (struct dirent *entry; (entry = readdir(listing));)
+        if (strncmp(entry->d_name, "libproc-", 8) == 0 && strstr(entry->d_name, part) &&
+            (*rest || !strstr(entry->d_name, "lock")))
+            snprintf(path, sizeof path, "/dev/shm/%s", entry->d_name);
+    closedir(listing);
+    return path;
+}
+
+static void *push_one(void *unused)
+{
+    (void)unused;
+    proc_queue_push(queue, 1, data, LARGE, 20000);
+    return NULL;
+}
+
+static int close_the_streams_and_push(struct proc *self, void *unused)
+{
+    pthread_t thread;
+    int found = 0;
+
+    (void)self, (void)unused;
+    for (int fd = 0; fd < 3; fd++)
+        close(fd);
+    for (int pushed = files(); pushed == files();) /* until it is full */
+        if (proc_queue_push(queue, 1, data, 2048, 0) == 0)
+            break;
+    int before = files();
+    pthread_create(&thread, NULL, push_one, NULL);
+    while (files() == before || strstr(path_of(""), ".new")) /* it waits for room, with its file open */
+        ;
+    for (int fd = 0; fd < 3; fd++)
+        found += fcntl(fd, F_GETFD) >= 0;
+    proc_queue_pop(queue, 0, got, sizeof got, NULL, 0);
+    pthread_join(thread, NULL);
+    return found;
+}
+
+START_TEST(no_file_becomes_a_standard_stream)
+{
+    open_private();
+    ck_assert_int_eq(must_end(must_spawn((struct proc_options){.main = close_the_streams_and_push})).code, 0);
+    proc_queue_close(queue);
+}
+END_TEST
+
+static int pop_as_the_owner(struct proc *self, void *key)
+{
+    char byte;
+
+    if (setresgid(65534, 65534, 65534) < 0 || setresuid(65534, 65534, 65534) < 0)
+        return 1;
+    struct proc_queue *same = proc_queue_open(*(key_t *)key, PROC_QUEUE_LARGE, 0);
+    if (!same)
+        return 2;
+    proc_write(self, "o", 1);
+    if (proc_read(self, &byte, 1) != 1)
+        return 3;
+    return proc_queue_pop(same, 0, got, sizeof got, NULL, 0) == LARGE ? 0 : 4;
+}
+
+/* Whoever may use the queue may use what lies beside it: its owner, and who is in its group. */
+START_TEST(what_root_sends_is_for_the_owner_of_the_queue)
+{
+    key_t key = fresh_key();
+    struct msqid_ds status;
+    char byte;
+
+    if (geteuid() != 0) {
+        skip("to become another user takes root");
+        return;
+    }
+    for (int way = 0; way < 2; way++) {
+        int id = msgget(key, IPC_CREAT | (way ? 0660 : 0600));
+        ck_assert_int_eq(msgctl(id, IPC_STAT, &status), 0);
+        *(way ? &status.msg_perm.gid : &status.msg_perm.uid) = 65534;
+        ck_assert_int_eq(msgctl(id, IPC_SET, &status), 0);
+        queue = proc_queue_open(key, PROC_QUEUE_LARGE, 0);
+        struct proc *child =
+            must_spawn((struct proc_options){.main = pop_as_the_owner, .arg = &key, .channel = PROC_STREAM});
+        ck_assert_int_eq(proc_read(child, &byte, 1), 1);
+        must_push(1, LARGE);
+        ck_assert_int_eq(proc_write(child, "p", 1), 1);
+        ck_assert_int_eq(must_end(child).code, 0);
+        ck_assert_int_eq(proc_queue_remove(queue), 0);
+        proc_queue_close(queue);
+    }
+}
+END_TEST
+
+START_TEST(those_who_open_share_one_lock)
+{
+    key_t key = fresh_key();
+    struct stat before, after;
+
+    queue = proc_queue_open(key, O_CREAT | PROC_QUEUE_LARGE, 0);
+    ck_assert_int_eq(stat(path_of("lock"), &before), 0);
+    struct proc_queue *same = proc_queue_open(key, PROC_QUEUE_LARGE, 0);
+    ck_assert_int_eq(stat(path_of("lock"), &after), 0);
+    ck_assert_int_eq(after.st_ino, before.st_ino);
+    proc_queue_close(same);
+    int fd = open(path_of("lock"), O_RDWR | O_CLOEXEC);
+    ck_assert_int_eq(pwrite(fd, "another", 8, 0), 8); /* as if of another C library's */
+    close(fd);
+    ck_assert_ptr_null(proc_queue_open(key, PROC_QUEUE_LARGE, 0));
+    ck_assert_int_eq(errno, EINVAL);
+    ck_assert_int_eq(proc_queue_remove(queue), 0);
+    proc_queue_close(queue);
+}
+END_TEST
+
+START_TEST(the_lock_of_a_stranger_is_refused)
+{
+    key_t key = fresh_key();
+    char path[300];
+
+    if (geteuid() != 0) {
+        skip("to become another user takes root");
+        return;
+    }
+    queue = proc_queue_open(key, O_CREAT | PROC_QUEUE_LARGE, 0);
+    snprintf(path, sizeof path, "%s", path_of("lock"));
+    ck_assert_int_eq(chown(path, 65534, 65534), 0);
+    ck_assert_ptr_null(proc_queue_open(key, PROC_QUEUE_LARGE, 0));
+    ck_assert_int_eq(errno, EACCES);
+    ck_assert_int_eq(proc_queue_remove(queue), 0);
+    proc_queue_close(queue);
+}
+END_TEST
+
+START_TEST(a_file_that_was_cut_is_told)
+{
+    open_private();
+    must_push(1, LARGE);
+    ck_assert_int_eq(truncate(path_of(""), LARGE - 1), 0);
+    ck_assert_int_eq(proc_queue_pop(queue, 0, got, sizeof got, NULL, 0), -1);
+    ck_assert_int_eq(errno, EBADMSG);
+    must_be_empty();
+    proc_queue_close(queue);
+}
+END_TEST
+
+START_TEST(what_cannot_be_looked_through_is_not_swept)
+{
+    key_t key = fresh_key();
+
+    queue = proc_queue_open(key, O_CREAT | PROC_QUEUE_LARGE, 0);
+    must_push(1, LARGE);
+    seam_fail(SYS_msgrcv, 2, ENOMEM); /* the first one asks whether the kernel can do it */
+    struct proc_queue *same = proc_queue_open(key, PROC_QUEUE_LARGE, 0);
+    ck_assert(seam_end());
+    proc_queue_close(same);
+    must_pop(0, 1, LARGE);
+    ck_assert_int_eq(proc_queue_remove(queue), 0);
+    proc_queue_close(queue);
+}
+END_TEST
+
+START_TEST(another_namespaces_files_are_let_be)
+{
+    static const char path[] = "/dev/shm/libproc-1-99999999-000102030405060708090a0b0c0d0e0f";
+
+    int fd = open(path, O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    ck_assert_int_ge(fd, 0);
+    close(fd);
+    open_private();
+    proc_queue_close(queue);
+    ck_assert_int_eq(unlink(path), 0);
+}
+END_TEST
+
+START_TEST(a_child_that_was_forked_meanwhile_holds_no_file)
+{
+    pthread_t thread;
+
+    open_private();
+    while (proc_queue_push(queue, 1, data, 2048, 0) == 1)
+        ;
+    ck_assert_int_eq(pthread_create(&thread, NULL, push_one, NULL), 0);
+    while (files() == 0 || *path_of("") == '\0' || strstr(path_of(""), ".new"))
+        ;
+    pid_t pid = fork();
+    if (pid == 0) {
+        pause();
+        _exit(0);
+    }
+    take_the_reference(); /* as long as one */
+    pthread_join(thread, NULL);
+    while (msgrcv(proc_queue_id(queue), &bare, sizeof bare.text, 0, IPC_NOWAIT) >= 0)
+        ;
+    ck_assert_int_eq(files(), 1);
+    struct proc_queue *other = proc_queue_open(PROC_PRIVATE, PROC_QUEUE_LARGE, 0); /* sweeps its own alone */
+    ck_assert_int_eq(files(), 1);
+    proc_queue_close(other);
+    int id = open(path_of(""), O_RDONLY | O_CLOEXEC);
+    ck_assert_int_eq(flock(id, LOCK_EX | LOCK_NB), 0);
+    close(id);
+    kill(pid, SIGKILL);
+    ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+    proc_queue_close(queue);
+}
+END_TEST
+
 Suite *suite_make(void)
 {
     Suite *suite = suite_create("queue_large");
@@ -666,5 +1016,18 @@ Suite *suite_make(void)
     tcase = tcase_checked(suite, "many");
     tcase_add_test(tcase, each_message_is_had_by_one_and_whole);
     tcase_add_test(tcase, whoever_is_killed_when_no_file_is_left);
+    tcase_add_test(tcase, those_who_open_share_one_lock);
+    tcase_add_test(tcase, the_lock_of_a_stranger_is_refused);
+    tcase_add_test(tcase, a_file_that_was_cut_is_told);
+    tcase_add_test(tcase, what_cannot_be_looked_through_is_not_swept);
+    tcase_add_test(tcase, another_namespaces_files_are_let_be);
+    tcase_add_test(tcase, a_child_that_was_forked_meanwhile_holds_no_file);
+    tcase_add_test(tcase, one_type_keeps_its_order_while_another_is_taken);
+    tcase_add_test(tcase, bytes_that_are_a_reference_are_carried_as_they_are);
+    tcase_add_test(tcase, who_opens_while_others_remove_gets_a_new_one);
+    tcase_add_test(tcase, an_open_that_fails_leaves_no_file);
+    tcase_add_test(tcase, what_is_above_a_lowered_limit_stays);
+    tcase_add_test(tcase, no_file_becomes_a_standard_stream);
+    tcase_add_test(tcase, what_root_sends_is_for_the_owner_of_the_queue);
     return suite;
 }
