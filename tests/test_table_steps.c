@@ -346,10 +346,16 @@ static bool has_happened(const struct story *story, long first, long then, const
            ((story->other_is_killed && !another->has_ended) || then == another->result) && strcmp(contents(), found) == 0;
 }
 
-/* It had the room for a row before it made it, and was killed or refused before it did. */
+/* A row that is deleted is gone at once; its room is had by others a moment later. */
+static bool is_delete(int action)
+{
+    return action >= 2 && action <= 4;
+}
+
+/* It had the room for a row before it made it, and was killed or refused before it did; or still had it after a delete. */
 static bool may_have_held_room(const struct story *story, key_t key, int n, const char *found)
 {
-    bool may = false;
+    bool may = false, frees = is_delete(story->first);
 
     for (int from = 0; from <= n && !may; from++)
         for (int to = from + 1; to <= n + 1 && !may; to++)
@@ -358,11 +364,13 @@ static bool may_have_held_room(const struct story *story, key_t key, int n, cons
 
                 begin_story(story->start, key);
                 for (int i = 0; i < n + 2; i++) {
+                    if (i == from && frees && makes_it)
+                        first = act(story->first);
                     if (i == from)
                         proc_table_put(table, PLACEHOLDER, "", 0);
                     if (i == to)
                         proc_table_delete(table, PLACEHOLDER);
-                    if (i == to && makes_it)
+                    if (i == to && !frees && makes_it)
                         first = act(story->first);
                     if (i < n)
                         then = both(then, act(story->then[i]));
