@@ -132,16 +132,20 @@ static struct message *fill(struct message *message, long type, const void *data
     return message;
 }
 
-static long send(const struct proc_queue *queue, const struct message *message, size_t size, struct deadline deadline)
+/* refusal: what a first attempt was answered; 0: there was none. */
+static long send(const struct proc_queue *queue, const struct message *message, size_t size, struct deadline deadline,
+                 long refusal)
 {
-    long result = message_send(queue->id, message, size, deadline_in(0));
+    long result = refusal == -EAGAIN ? -ETIMEDOUT : message_send(queue->id, message, size, deadline_in(0));
 
     if ((result == -EINVAL && !can_hold(queue, size)) || (result == -ETIMEDOUT && !has_capacity(queue, size)))
         return -EMSGSIZE;
-    return result == -ETIMEDOUT ? message_send(queue->id, message, size, deadline) : result;
+    bool may_wait = result == -ETIMEDOUT && deadline_left_ns(deadline) > 0;
+    return may_wait ? message_send(queue->id, message, size, deadline) : result;
 }
 
-static long send_copy(const struct proc_queue *queue, long type, const void *data, size_t size, struct deadline deadline)
+static long send_copy(const struct proc_queue *queue, long type, const void *data, size_t size, struct deadline deadline,
+                      long refusal)
 {
     struct usual_message usual;
     struct message *message = as_message(&usual);
@@ -153,7 +157,7 @@ static long send_copy(const struct proc_queue *queue, long type, const void *dat
         if (!message)
             return -ENOMEM;
     }
-    long result = send(queue, fill(message, type, data, size), size, deadline);
+    long result = send(queue, fill(message, type, data, size), size, deadline, refusal);
     if (size > USUAL_SIZE)
         free(message);
     return result;
@@ -165,10 +169,10 @@ static bool is_to_be_raw(const struct proc_queue *queue, const void *data, size_
     return !queue->is_large || !large_looks_like_reference(data, size);
 }
 
-static int push_patiently(struct proc_queue *queue, long type, const void *data, size_t size, int timeout_ms)
+static int push_patiently(struct proc_queue *queue, long type, const void *data, size_t size, int timeout_ms, long refusal)
 {
     struct deadline deadline = deadline_in(timeout_ms);
-    long result = is_to_be_raw(queue, data, size) ? send_copy(queue, type, data, size, deadline) : -EMSGSIZE;
+    long result = is_to_be_raw(queue, data, size) ? send_copy(queue, type, data, size, deadline, refusal) : -EMSGSIZE;
 
     if (result == -EMSGSIZE && queue->is_large && can_hold(queue, LARGE_REFERENCE))
         result = large_send(&queue->large, type, data, size, deadline);
@@ -181,18 +185,18 @@ int proc_queue_push(struct proc_queue *queue, long type, const void *data, size_
 {
     struct usual_message usual;
     struct message *message = as_message(&usual);
+    long result = 0;
 
     if (type < 1 || timeout_ms < -1)
         return fail(EINVAL);
     if (size <= USUAL_SIZE && is_to_be_raw(queue, data, size)) {
-        long result = message_try_send(queue->id, fill(message, type, data, size), size);
-
+        result = message_try_send(queue->id, fill(message, type, data, size), size);
         if (result == 0)
             return 1;
         if (result != -EAGAIN && result != -EINTR && result != -EINVAL) /* which has several reasons */
             return fail((int)-result);
     }
-    return push_patiently(queue, type, data, size, timeout_ms);
+    return push_patiently(queue, type, data, size, timeout_ms, result);
 }
 
 /* ---- popping ---- */
