@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 
 #ifndef PR_SET_MM_MAP
@@ -115,22 +116,46 @@ static void write_over(const char *title, const uint64_t *fields)
         start[argv_size - 1] = '.';
 }
 
+/* In memory that belongs to no file: the kernel shows no other, and what malloc gives may be the rest of a page of the program's
+ * own data. */
+static char *anonymous_copy(const char *title, size_t size)
+{
+    long memory = raw(SYS_mmap, NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0L);
+
+    if (memory < 0 && memory > -4096)
+        return NULL;
+    memcpy((char *)memory, title, size);
+    return (char *)memory;
+}
+
+struct shown {
+    char *text;
+    size_t size;
+};
+
+static void release(const struct shown *shown)
+{
+    if (shown->text)
+        raw(SYS_munmap, shown->text, shown->size);
+}
+
 void title_set(const char *title)
 {
-    static char *shown; /* what the kernel points at; freed when it points elsewhere */
+    static struct shown shown; /* what the kernel points at; released when it points elsewhere */
     uint64_t fields[LAST_FIELD + 1] = {0};
-    char *text = strdup(title);
+    struct shown next = {.size = strlen(title) + 1};
 
     raw(SYS_prctl, PR_SET_NAME, title, 0, 0, 0);
-    if (!text || !read_fields(fields) || fields[ARG_START] == 0) {
-        free(text);
+    if (!read_fields(fields) || fields[ARG_START] == 0)
+        return;
+    next.text = anonymous_copy(title, next.size);
+    if (!next.text)
+        return;
+    if (point_to(next.text, next.size, fields)) {
+        release(&shown);
+        shown = next;
         return;
     }
-    if (point_to(text, strlen(text) + 1, fields)) {
-        free(shown);
-        shown = text;
-        return;
-    }
-    free(text);
+    release(&next);
     write_over(title, fields);
 }
