@@ -51,6 +51,15 @@ bool large_looks_like_reference(const void *data, size_t size)
     return is_reference(data, size);
 }
 
+void large_reference_read(const void *data, struct large_name *name, size_t *size)
+{
+    struct reference reference;
+
+    memcpy(&reference, data, sizeof reference);
+    *name = reference.name;
+    *size = reference.size;
+}
+
 /* ---- looking at messages without taking them ---- */
 
 static long receive(int queue, struct message *message, size_t room, long type, int flags)
@@ -70,8 +79,9 @@ static long copy_message(int queue, long place, struct message *message, size_t 
 }
 
 /* From the last to the first: if one is taken meanwhile, those that follow it move, and none is passed over. */
-static bool each_queued(int queue, large_see_fn *see, void *argument)
+static bool each_queued(const void *where, large_see_fn *see, void *argument)
 {
+    int queue = *(const int *)where;
     struct reference_message message;
     struct msqid_ds status = {.msg_qnum = 0};
 
@@ -281,7 +291,7 @@ static long take_locked(struct large *large, long wanted, struct next *next, voi
     long result = take(&large->place, wanted, next, buf, size, its_file);
     robust_unlock(&large->shared->lock);
     if (locked == 2) /* he may have left a file behind */
-        large_files_sweep(&large->place, each_queued);
+        large_files_sweep(&large->place, each_queued, &large->place.queue);
     return result;
 }
 
@@ -343,7 +353,7 @@ int large_open(struct large *large, int queue)
         return result == -EINVAL ? -EIDRM : (int)result;
     if (!can_look(queue))
         return -ENOSYS;
-    result = large_place_find(&large->place, queue);
+    result = large_place_find(&large->place, queue, LARGE_MESSAGES);
     if (result < 0)
         return (int)result;
     long memory = large_files_share(&large->place, &status.msg_perm, sizeof(struct shared));
@@ -360,7 +370,7 @@ int large_open(struct large *large, int queue)
         return -EINVAL;
     }
     robust_set_up(&large->shared->lock);
-    large_files_sweep(&large->place, each_queued);
+    large_files_sweep(&large->place, each_queued, &large->place.queue);
     return 0;
 }
 

@@ -32,6 +32,9 @@ long large_send(const struct large *large, long type, const void *data, size_t s
 /* A message of a user's own that would be taken for one that lies in a file: it must lie in a file. */
 bool large_looks_like_reference(const void *data, size_t size);
 
+/* Of what looks so: where it lies, and its size. */
+void large_reference_read(const void *data, struct large_name *name, size_t *size);
+
 /* Takes the next message of that type, if it is as long as a reference or longer: its size, in *found the type. -EAGAIN: there
  * is none, or a shorter one; -E2BIG: it is larger than buf, and stays; -EBADMSG: the file is gone; -ETIMEDOUT. */
 long large_take(struct large *large, long type, void *buf, size_t size, long *found, struct deadline deadline);

@@ -28,14 +28,16 @@
 
 /* ---- names ---- */
 
-long large_place_find(struct large_place *place, int queue)
+long large_place_find(struct large_place *place, int queue, const char *kind)
 {
     struct stat status = {0};
     long result = raw(SYS_newfstatat, AT_FDCWD, "/proc/self/ns/ipc", &status, 0);
 
-    *place = (struct large_place){status.st_ino, queue};
+    *place = (struct large_place){status.st_ino, queue, kind};
     return result == -ENOENT ? 0 : result; /* no /proc, or no namespaces */
 }
+
+#define HEX_SIZE (2 * sizeof((struct large_name *)0)->bytes)
 
 static void write_hex(const struct large_name *name, char *text)
 {
@@ -48,9 +50,10 @@ static void write_path(const struct large_place *place, const struct large_name 
 {
     int length = snprintf(path, PATH_SIZE, DIRECTORY "/" NAME_FORMAT, place->ipc_namespace, place->queue);
 
-    if (name)
+    if (name) {
         write_hex(name, path + length);
-    else
+        strcat(path, place->kind);
+    } else
         memcpy(path + length, LOCK_NAME, sizeof LOCK_NAME);
 }
 
@@ -61,7 +64,7 @@ static int digit(char c)
 
 static bool read_hex(const char *text, struct large_name *name)
 {
-    if (strlen(text) != 2 * sizeof name->bytes)
+    if (strlen(text) < HEX_SIZE)
         return false;
     for (size_t i = 0; i < sizeof name->bytes; i++) {
         int high = digit(text[2 * i]), low = digit(text[2 * i + 1]);
@@ -75,8 +78,7 @@ static bool read_hex(const char *text, struct large_name *name)
 
 /* ---- one file ---- */
 
-/* To write beyond the limit would be a signal. */
-static bool is_within_limit(size_t size)
+bool large_file_may_have(size_t size)
 {
     struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
 
@@ -154,7 +156,7 @@ long large_file_make(const struct large_place *place, const struct ipc_perm *own
     char path[PATH_SIZE];
     long fd;
 
-    if (!is_within_limit(size))
+    if (!large_file_may_have(size))
         return -EFBIG;
     do {
         long got = random_name(name);
@@ -188,6 +190,15 @@ long large_file_remove(const struct large_place *place, const struct large_name 
 
     write_path(place, name, path);
     return raw(SYS_unlinkat, AT_FDCWD, path, 0);
+}
+
+long large_file_rename(const struct large_place *from, const struct large_place *to, const struct large_name *name)
+{
+    char before[PATH_SIZE], after[PATH_SIZE];
+
+    write_path(from, name, before);
+    write_path(to, name, after);
+    return raw(SYS_renameat2, AT_FDCWD, before, AT_FDCWD, after, 0);
 }
 
 /* So it does not take up memory until its owner removes it. */
@@ -275,7 +286,7 @@ long large_files_share(const struct large_place *place, const struct ipc_perm *o
 {
     char path[PATH_SIZE];
 
-    if (!is_within_limit(size))
+    if (!large_file_may_have(size))
         return -EFBIG;
     write_path(place, NULL, path);
     long fd = open_shared(place, path, owner);
@@ -329,18 +340,22 @@ static void note_unlocked(struct sweep *sweep, const struct large_name *name)
     sweep->unlocked[sweep->count++] = *name;
 }
 
-/* One of a queue that lives. */
+/* One of a queue that lives: a file of this kind, or an unfinished one. */
 static void look_at_ours(struct sweep *sweep, int directory, const char *text, const char *rest)
 {
     struct large_name name;
-    bool is_whole = read_hex(rest, &name);
+    size_t kind_size = strlen(sweep->place.kind);
 
-    if (strcmp(rest, LOCK_NAME) == 0 || is_locked(directory, text))
+    if (!read_hex(rest, &name) || strncmp(rest + HEX_SIZE, sweep->place.kind, kind_size) != 0)
         return;
-    if (is_whole)
-        note_unlocked(sweep, &name);
-    else
+    const char *end = rest + HEX_SIZE + kind_size;
+    bool is_unfinished = strcmp(end, UNFINISHED) == 0;
+    if ((*end && !is_unfinished) || is_locked(directory, text))
+        return;
+    if (is_unfinished)
         raw(SYS_unlinkat, directory, text, 0);
+    else
+        note_unlocked(sweep, &name);
 }
 
 static void look_at(void *argument, int directory, const char *text)
@@ -368,12 +383,12 @@ static void keep(void *argument, const struct large_name *name)
 }
 
 /* What is not locked has been sent, or never will be. So the queue is looked through after the locks. */
-void large_files_sweep(const struct large_place *place, large_each_queued_fn *each_queued)
+void large_files_sweep(const struct large_place *place, large_each_fn *each, const void *where)
 {
     struct sweep sweep = {.place = *place};
 
     entries_in(DIRECTORY, look_at, &sweep);
-    if (sweep.count > 0 && !each_queued(place->queue, keep, &sweep))
+    if (sweep.count > 0 && !each(where, keep, &sweep))
         sweep.count = 0;
     for (size_t i = 0; i < sweep.count; i++)
         large_file_remove(place, &sweep.unlocked[i]);
@@ -392,6 +407,6 @@ void large_files_remove_all(int queue)
 {
     struct sweep sweep = {.all = true};
 
-    if (large_place_find(&sweep.place, queue) == 0)
+    if (large_place_find(&sweep.place, queue, LARGE_MESSAGES) == 0)
         entries_in(DIRECTORY, look_at, &sweep);
 }
