@@ -64,6 +64,8 @@ void callback_live(struct launch *launch, void (*ready)(struct launch *launch))
         return;
     take_over(launch);
     ready(launch);
+    if (launch->prepare)
+        launch->prepare(launch->options.arg);
     signals_set_mask(0);
     make_exit_like_return();
     leave(launch->options.main(launch->proc, launch->options.arg));

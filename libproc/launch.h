@@ -34,6 +34,7 @@ struct launch {
     bool shares_table;     /* the child starts with the parent's descriptor table */
     bool joins_cgroup;     /* the child puts itself into the cgroup */
     bool handlers_cleared; /* by the kernel, at birth */
+    void (*prepare)(void *arg); /* in a callback child, before any signal can come; NULL: nothing */
     struct report report;
 };
 

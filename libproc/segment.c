@@ -19,6 +19,19 @@ bool segment_is(void *memory, enum segment_kind kind, uint32_t shape)
     return atomic_compare_exchange_strong((_Atomic uint64_t *)memory, &found, identity) || found == identity;
 }
 
+int segment_find(struct mapping *mapping, enum segment_kind kind, uint32_t *shape, key_t key)
+{
+    if (mapping_open(mapping, key, 0, 0, 0) < 0)
+        return -1;
+    uint64_t found = mapping->size < SEGMENT_HEADER ? 1 : atomic_load((_Atomic uint64_t *)mapping->memory);
+    *shape = (uint32_t)found;
+    if (found == identity_of(kind, *shape))
+        return 0;
+    mapping_close(mapping);
+    errno = found == 0 ? EAGAIN : EINVAL;
+    return -1;
+}
+
 int segment_open(struct mapping *mapping, enum segment_kind kind, uint32_t shape, size_t size, key_t key, int flags, mode_t mode)
 {
     if (size > SIZE_MAX - SEGMENT_HEADER) {

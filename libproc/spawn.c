@@ -1,4 +1,6 @@
 /* Starting a child: plan it, start it in the way that suits it, clear away what is left of the plan. */
+#include "spawn.h"
+
 #include "clone.h"
 #include "launch.h"
 #include "options.h"
@@ -10,20 +12,28 @@ static int start(struct launch *launch)
     return launch->options.argv && clone_shares_memory() ? launch_program(launch) : launch_forked(launch);
 }
 
-struct proc *proc_spawn_sized(const struct proc_options *given, size_t size)
+struct proc *spawn_prepared(const struct proc_options *options, void (*prepare)(void *arg))
 {
-    struct proc_options options;
     struct launch launch;
     struct proc *proc = NULL;
+    int planned = launch_plan(&launch, options);
 
-    if (options_copy(&options, given, size) < 0) {
-        step_failed("options");
-        return NULL;
-    }
-    if (launch_plan(&launch, &options) == 0 && start(&launch) == 0) {
+    launch.prepare = prepare;
+    if (planned == 0 && start(&launch) == 0) {
         proc = launch.proc;
         launch.proc = NULL;
     }
     launch_release(&launch);
     return proc;
+}
+
+struct proc *proc_spawn_sized(const struct proc_options *given, size_t size)
+{
+    struct proc_options options;
+
+    if (options_copy(&options, given, size) < 0) {
+        step_failed("options");
+        return NULL;
+    }
+    return spawn_prepared(&options, NULL);
 }
