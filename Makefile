@@ -1,4 +1,4 @@
-# libproc. Targets: all (library and examples), check, demo, bench, memcheck, lint, install, uninstall, clean.
+# libproc. Targets: all (library and examples), check, soak, demo, bench, memcheck, lint, install, uninstall, clean.
 # Variables: CC, CFLAGS, LDFLAGS, SAN (a -fsanitize list), OFF (a kernel feature that the tests do without), DESTDIR,
 # prefix, bindir, libdir, includedir, mandir.
 
@@ -30,7 +30,7 @@ TEST_SCRIPTS := $(wildcard tests/test_*.sh)
 STATIC := $(BUILD)/libproc.a
 SHARED := $(BUILD)/libproc.so.$(VERSION)
 
-.PHONY: all lib examples check demo bench memcheck lint install uninstall clean
+.PHONY: all lib examples check soak demo bench memcheck lint install uninstall clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -109,7 +109,7 @@ $(BUILD)/tests/harness.o: tests/harness.c $(FLAGS)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(SAN_FLAGS) -MMD -MP -c -o $@ $<
 
-ifneq ($(filter check memcheck $(BUILD)/tests/%,$(MAKECMDGOALS)),)
+ifneq ($(filter check soak memcheck $(BUILD)/tests/%,$(MAKECMDGOALS)),)
 CHECK_CFLAGS := $(shell pkg-config --cflags check)
 CHECK_LIBS := $(shell pkg-config --libs check)
 endif
@@ -126,6 +126,10 @@ $(BUILD)/tests/probe: tests/probe.c $(FLAGS)
 
 check: all $(TESTS) $(BUILD)/tests/probe
 	BUILD='$(BUILD)' CC='$(CC)' SAN='$(SAN)' OFF='$(OFF)' tests/run $(TESTS) $(TEST_SCRIPTS)
+
+# The pool under chaos, for ten minutes.
+soak: $(BUILD)/tests/test_pool_chaos $(BUILD)/tests/probe
+	SOAK_SECONDS=$${SOAK_SECONDS:-600} BUILD='$(BUILD)' CC='$(CC)' SAN='$(SAN)' OFF='$(OFF)' tests/run $(BUILD)/tests/test_pool_chaos
 
 # Not those that look at descriptors, limits and signals through the kernel's eyes: there they would see valgrind's own.
 MEMCHECK := $(patsubst %,$(BUILD)/tests/test_%,callback talk communicate faults)

@@ -9,6 +9,7 @@
 #include <proc/counter.h>
 #include <proc/key.h>
 #include <proc/lock.h>
+#include <proc/pool.h>
 #include <proc/process.h>
 #include <proc/queue.h>
 #include <proc/sem.h>

@@ -1,0 +1,27 @@
+/* The socket that a pool's clients connect to. */
+#ifndef LIBPROC_LISTENER_H
+#define LIBPROC_LISTENER_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct listener {
+    int fd;         /* non-blocking, close-on-exec, above 2; -1: none */
+    int port;       /* of TCP; else -1 */
+    char *path;     /* of a unix socket, absolute; else NULL */
+    dev_t device;   /* that file: … */
+    ino_t inode;    /* … only it is removed, … */
+    pid_t owner;    /* … and only by the process that made it */
+};
+
+/* Whether "unix:PATH", "tcp:HOST:PORT" or "tcp:[IPV6]:PORT" is well formed (a numeric host; a path that fits). */
+bool listener_understands(const char *address);
+
+/* Binds and listens. A unix socket that nobody serves any more is replaced; one that is served, or any other file there, is
+ * EADDRINUSE. -1 with errno, and nothing is left. */
+int listener_open(struct listener *listener, const char *address);
+
+/* Closes it; the owner removes its file. Keeps errno. */
+void listener_close(struct listener *listener);
+
+#endif

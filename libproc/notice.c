@@ -1,0 +1,41 @@
+/* The workers' way to their manager. */
+#include "notice.h"
+
+#include "kernel.h"
+#include "leaving.h"
+#include "packet.h"
+
+#include <sys/socket.h>
+
+int notices_open(struct notices *notices)
+{
+    struct ends workers;
+
+    ends_enlist(&notices->ends);
+    ends_enlist(&workers);
+    int result = ends_create(ends_make_socketpair, SOCK_SEQPACKET, &notices->ends, END_CHANNEL, &workers, END_CHANNEL);
+    notices->workers_end = ends_give(&workers, END_CHANNEL);
+    ends_delist(&workers);
+    if (result < 0)
+        ends_delist(&notices->ends);
+    return result;
+}
+
+void notices_close(struct notices *notices)
+{
+    ends_delist(&notices->ends);
+    raw(SYS_close, notices->workers_end);
+}
+
+/* The signal that asks a worker to leave interrupts it: then it goes on, unless nobody reads any more. */
+long notice_send(int socket, const struct notice *notice, struct packet *packet)
+{
+    long result;
+
+    packet->head = (void *)notice;
+    packet->head_size = sizeof *notice;
+    do
+        result = packet_send(socket, packet, true);
+    while (result == -EINTR && !leaving_manager_is_gone());
+    return result == -EINTR ? -EPIPE : result;
+}

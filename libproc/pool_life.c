@@ -1,0 +1,410 @@
+/* The manager's view of a pool as a whole. */
+#include "pool_life.h"
+
+#include "deadline.h"
+#include "job_files.h"
+#include "job_queue.h"
+#include "judge.h"
+#include "kernel.h"
+#include "member.h"
+#include "notice_board.h"
+#include "queue_bell.h"
+#include "runner.h"
+#include "stuck.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+
+#define FOREIGN_POLL_MS 50
+#define DRAIN_POLL_MS 10
+
+static int fail(int error)
+{
+    errno = error;
+    return -1;
+}
+
+bool pool_is_at_work(const struct proc_pool *pool)
+{
+    return pool->stage == POOL_RUNS || pool->stage == POOL_DRAINS;
+}
+
+/* So that the conclusions are drawn soon, but not while an event is told. */
+static void wake(struct proc_pool *pool)
+{
+    pool->changed = true;
+    timeout_set(&pool->wake, pool->waiter, 0);
+}
+
+static void react_to_wake(struct reaction *reaction, const struct proc_event *event)
+{
+    struct proc_pool *pool = (struct proc_pool *)((char *)reaction - offsetof(struct proc_pool, wake));
+
+    (void)event;
+    pool->wake.id = 0;
+}
+
+/* ---- what nobody tells of ---- */
+
+/* A message is for a moment neither in the queue nor in a slot: so it is looked at twice. */
+static void look_whether_drained(struct proc_pool *pool)
+{
+    bool is_empty = !judge_has_jobs(pool) && !runner_any_busy(pool);
+
+    if (is_empty && pool->was_empty)
+        pool_stop(pool);
+    pool->was_empty = is_empty;
+}
+
+static void react_to_poll(struct reaction *reaction, const struct proc_event *event)
+{
+    struct proc_pool *pool = (struct proc_pool *)((char *)reaction - offsetof(struct proc_pool, poll));
+    bool has_foreign = judge_foreign(pool), has_letters = false;
+
+    (void)event;
+    pool->poll.id = 0;
+    for (unsigned i = 0; i < pool->member_count; i++)
+        has_letters |= mailbox_deliver(&pool->members[i]->mailbox);
+    if (pool->stage == POOL_DRAINS)
+        look_whether_drained(pool);
+    if (pool->stage == POOL_DRAINS)
+        timeout_set(&pool->poll, pool->waiter, DRAIN_POLL_MS);
+    else if (has_foreign || has_letters)
+        timeout_set(&pool->poll, pool->waiter, FOREIGN_POLL_MS);
+}
+
+/* ---- its beginning ---- */
+
+static int make_tables(struct proc_pool *pool)
+{
+    pool->members = calloc(pool->area.row_count, sizeof *pool->members);
+    pool->by_slot = calloc(pool->area.slot_count, sizeof *pool->by_slot);
+    pool->foreign = calloc(pool->area.slot_count, sizeof *pool->foreign);
+    return pool->members && pool->by_slot && pool->foreign ? 0 : -1;
+}
+
+static void free_tables(struct proc_pool *pool)
+{
+    for (unsigned i = 0; i < pool->member_count; i++)
+        member_free(pool->members[i]);
+    member_free(pool->ringer);
+    pool->ringer = NULL;
+    free(pool->members);
+    free(pool->by_slot);
+    free(pool->foreign);
+    pool->members = NULL;
+    pool->by_slot = NULL;
+    pool->foreign = NULL;
+    pool->due = NULL;
+    pool->member_count = pool->foreign_count = 0;
+}
+
+static int make_members(struct proc_pool *pool)
+{
+    for (unsigned i = 0; i < pool->target; i++) {
+        struct member *member = member_get(pool, i);
+
+        if (!member)
+            return -1;
+        member_look_later(member);
+    }
+    return 0;
+}
+
+static int make_bell(struct proc_pool *pool)
+{
+    if (!pool->options.listen)
+        return 0;
+    pool->bell = queue_bell_open();
+    pool->ringer = member_new_ringer(pool);
+    if (pool->bell < 0 || !pool->ringer)
+        return -1;
+    member_look_later(pool->ringer);
+    return 0;
+}
+
+static void close_bell(struct proc_pool *pool)
+{
+    if (pool->bell >= 0)
+        raw(SYS_close, pool->bell);
+    pool->bell = -1;
+}
+
+static int take_resources(struct proc_pool *pool)
+{
+    const struct proc_pool_options *options = &pool->options;
+
+    if (make_tables(pool) < 0 || make_members(pool) < 0 || make_bell(pool) < 0)
+        return -1;
+    if (failures_init(&pool->failures, options->max_restarts, options->restart_window_ms) < 0)
+        return -1;
+    if (notices_open(&pool->notices) == 0)
+        return 0;
+    failures_free(&pool->failures);
+    return -1;
+}
+
+static void clear_rows(struct proc_pool *pool)
+{
+    for (uint32_t i = 0; i < pool->area.row_count; i++) {
+        struct pool_row *row = &pool->area.rows[i];
+
+        atomic_store(&row->slot, 0);
+        atomic_store(&row->pid, 0);
+        atomic_store(&row->started_ns, 0);
+        atomic_store(&row->phase, PROC_WORKER_GONE);
+    }
+}
+
+/* What those before us have left. */
+static void take_over(struct proc_pool *pool)
+{
+    clear_rows(pool);
+    if (pool->queue >= 0) {
+        job_queue_take_nudges(&pool->area, pool->queue);
+        job_files_sweep(pool->queue, &pool->area);
+    }
+    judge_what_was_left(pool);
+    if (pool->foreign_count > 0)
+        timeout_set(&pool->poll, pool->waiter, FOREIGN_POLL_MS);
+}
+
+int pool_begin(struct proc_pool *pool, struct proc_waiter *waiter)
+{
+    struct pool_head *head = pool->area.head;
+
+    if (robust_lock(&head->manager, 0) <= 0)
+        return fail(EBUSY);
+    pool->target = pool->options.workers;
+    if (take_resources(pool) < 0) {
+        int failure = errno;
+
+        free_tables(pool);
+        close_bell(pool);
+        errno = failure;
+        robust_unlock(&head->manager);
+        return -1;
+    }
+    pool->waiter = waiter;
+    pool->manager_pid = (pid_t)raw(SYS_getpid);
+    pool->stage = POOL_RUNS;
+    pool->result = 0;
+    pool->gave_up = pool->queue_is_gone = pool->was_empty = pool->reloading = pool->resizing = false;
+    pool->poll.reaction.call = react_to_poll;
+    pool->wake.reaction.call = react_to_wake;
+    stuck_init(pool);
+    atomic_store(&head->workers, pool->target);
+    atomic_store(&head->mood, pool->options.job ? POOL_OPEN : POOL_WITHOUT_JOBS);
+    take_over(pool);
+    if (pool->wanted == POOL_STOPS)
+        pool_stop(pool);
+    else if (pool->wanted == POOL_DRAINS)
+        pool_drain(pool);
+    pool->wanted = POOL_NOT_BEGUN;
+    return 0;
+}
+
+/* ---- what workers say ---- */
+
+void pool_hear(struct proc_pool *pool)
+{
+    if (pool_is_at_work(pool) || pool->stage == POOL_STOPS)
+        notice_board_read(pool);
+}
+
+/* ---- reload and resize ---- */
+
+static bool is_current(const struct runner *runner, const struct proc_pool *pool)
+{
+    return !runner || (runner->epoch == pool->epoch && runner->ready);
+}
+
+/* Whether all that were started before the last request are gone. */
+static bool is_reloaded(const struct proc_pool *pool)
+{
+    for (const struct runner *runner = pool->runners; runner; runner = runner->next)
+        if (runner->epoch != pool->epoch && runner->index != pool_ringers_index(pool))
+            return false;
+    return true;
+}
+
+/* A member without a process is started anew in any case. */
+static void go_on_with_reload(struct proc_pool *pool)
+{
+    while (pool->reload_at < pool->target) {
+        struct member *member = pool->members[pool->reload_at];
+
+        if (!is_current(member->holder, pool)) {
+            if (member->holder->epoch != pool->epoch)
+                member_replace(member);
+            return;
+        }
+        pool->reload_at++;
+    }
+    if (!is_reloaded(pool))
+        return;
+    pool->reloading = false;
+    pool_tell(pool, (struct happening){.type = PROC_POOL_RELOADED, .worker = -1});
+}
+
+static bool is_resized(const struct proc_pool *pool)
+{
+    for (const struct runner *runner = pool->runners; runner; runner = runner->next)
+        if (runner->index >= pool->target && runner->index != pool_ringers_index(pool))
+            return false;
+    for (unsigned i = 0; i < pool->target; i++) {
+        const struct member *member = pool->members[i];
+
+        if (!member->is_over && !member->restart.id && !(member->holder && member->holder->ready))
+            return false;
+    }
+    return true;
+}
+
+static void go_on_with_resize(struct proc_pool *pool)
+{
+    if (!is_resized(pool))
+        return;
+    pool->resizing = false;
+    pool_tell(pool, (struct happening){.type = PROC_POOL_RESIZED, .worker = -1});
+}
+
+int pool_reload(struct proc_pool *pool)
+{
+    pool->epoch++;
+    pool->reloading = true;
+    pool->reload_at = 0;
+    wake(pool);
+    return 0;
+}
+
+int pool_resize(struct proc_pool *pool, unsigned workers)
+{
+    if (workers == 0)
+        return fail(EINVAL);
+    if (workers > pool->area.row_count)
+        return fail(ENOSPC);
+    for (unsigned i = pool->target; i < workers; i++)
+        if (!member_get(pool, i))
+            return -1;
+    unsigned before = pool->target;
+    pool->target = workers;
+    atomic_store(&pool->area.head->workers, workers);
+    for (unsigned i = before; i < workers; i++) {
+        pool->members[i]->is_over = false;
+        member_look_later(pool->members[i]);
+    }
+    for (unsigned i = workers; i < before; i++)
+        member_let_go(pool->members[i]);
+    pool->resizing = true;
+    wake(pool);
+    return 0;
+}
+
+/* ---- its end ---- */
+
+int pool_stop(struct proc_pool *pool)
+{
+    if (!pool_is_at_work(pool))
+        return 0;
+    pool->stage = POOL_STOPS;
+    wake(pool);
+    if (pool->key == PROC_PRIVATE)
+        atomic_store(&pool->area.head->mood, POOL_CLOSED);
+    for (unsigned i = 0; i < pool->member_count; i++)
+        member_let_go(pool->members[i]);
+    if (pool->ringer)
+        member_let_go(pool->ringer);
+    return 0;
+}
+
+int pool_drain(struct proc_pool *pool)
+{
+    if (pool->stage != POOL_RUNS)
+        return 0;
+    pool->stage = POOL_DRAINS;
+    pool->was_empty = false;
+    atomic_store(&pool->area.head->mood, pool->options.job ? POOL_DRAINING : POOL_WITHOUT_JOBS);
+    timeout_set(&pool->poll, pool->waiter, 0);
+    return 0;
+}
+
+static void give_up(struct proc_pool *pool)
+{
+    pool->result = pool->queue_is_gone ? EIDRM : ECHILD;
+    if (pool->gave_up)
+        pool_tell(pool, (struct happening){.type = PROC_POOL_GAVE_UP, .worker = -1});
+    pool_stop(pool);
+}
+
+static bool nobody_is_left(const struct proc_pool *pool)
+{
+    if (pool->runner_count > (pool->ringer && pool->ringer->holder))
+        return false;
+    for (unsigned i = 0; i < pool->target; i++)
+        if (!pool->members[i]->is_over)
+            return false;
+    return true;
+}
+
+void pool_end(struct proc_pool *pool)
+{
+    struct pool_head *head = pool->area.head;
+
+    while (pool->runners)
+        runner_free(pool->runners);
+    while (pool->detached)
+        runner_leave_behind(pool->detached);
+    timeout_stop(&pool->wake, pool->waiter);
+    timeout_stop(&pool->poll, pool->waiter);
+    timeout_stop(&pool->watch, pool->waiter);
+    for (unsigned i = 0; i < pool->member_count; i++)
+        timeout_stop(&pool->members[i]->restart, pool->waiter);
+    if (pool->ringer)
+        timeout_stop(&pool->ringer->restart, pool->waiter);
+    notices_close(&pool->notices);
+    failures_free(&pool->failures);
+    free_tables(pool);
+    close_bell(pool);
+    pool->runner_count = 0;
+    pool->stage = POOL_OVER;
+    if (pool->queue >= 0)
+        job_queue_take_nudges(&pool->area, pool->queue);
+    if (pool->key != PROC_PRIVATE && pool->options.job)
+        atomic_store(&head->mood, POOL_OPEN);
+    pool->waiter = NULL;
+    robust_unlock(&head->manager);
+}
+
+/* ---- conclusions ---- */
+
+static void settle_members(struct proc_pool *pool)
+{
+    while (pool->due) {
+        struct member *member = pool->due;
+
+        pool->due = member->next_due;
+        member_settle(member);
+    }
+}
+
+void pool_settle(struct proc_pool *pool)
+{
+    while (pool_is_at_work(pool) && (pool->changed || pool->due || pool->gave_up || pool->queue_is_gone)) {
+        pool->changed = false;
+        if (pool->gave_up || pool->queue_is_gone) {
+            give_up(pool);
+            break;
+        }
+        settle_members(pool);
+        stuck_look(pool);
+        if (pool->reloading)
+            go_on_with_reload(pool);
+        if (pool->resizing)
+            go_on_with_resize(pool);
+        if (pool_is_at_work(pool) && nobody_is_left(pool))
+            pool_stop(pool);
+    }
+    if (pool->stage == POOL_STOPS && pool->runner_count == 0)
+        pool_end(pool);
+}
