@@ -44,7 +44,7 @@ static int ask_queue(struct clients *clients, struct taken_job *taken)
     int result = clients->options.queue->take(clients->options.queue, taken);
 
     clients->queue_had_turn = true;
-    clients->bell_rang = result == 1;
+    clients->bell_rang = result > 0;
     return result;
 }
 
@@ -110,6 +110,7 @@ static struct connection *request_is_over(struct clients *clients)
     clients->steps++;
     frames_drop(&connection->requests);
     connection->served++;
+    clients_note_staying(clients, connection);
     return connection;
 }
 

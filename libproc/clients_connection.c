@@ -76,9 +76,10 @@ static void place(struct clients *clients, struct connection *connection)
     note_idleness(clients, connection, found == FRAME_NONE);
     if (found == FRAME_WHOLE)
         connection_move(connection, &clients->all.ready);
-    else if (connection->is_at_end)
+    else if (connection->is_at_end) {
+        clients_note_leaving(clients, connection);
         clients_drop(clients, connection);
-    else if (found == FRAME_REFUSED || (clients->is_stopping && has_finished))
+    } else if (found == FRAME_REFUSED || (clients->is_stopping && has_finished))
         clients_leave(clients, connection);
     else
         rest(clients, connection);

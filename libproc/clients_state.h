@@ -17,8 +17,9 @@ struct clients {
     bool may_accept;      /* … and has somebody, as far as we know */
     bool must_stop;       /* the stop descriptor has said so */
     bool is_stopping;
-    int good_guesses;     /* how often of late there was somebody else to be accepted */
+    int good_guesses;     /* how often of late somebody else was there to be accepted */
     bool is_guess;
+    unsigned one_timers;  /* clients in a row that have left after one request */
     unsigned steps;       /* of any kind: where something has happened, time has passed */
     unsigned unlooked_rounds; /* since the epoll was asked, … */
     int64_t looked_ns;        /* … which was then, on the clock that goes on */
@@ -48,6 +49,18 @@ void clients_accept(struct clients *clients);
 
 int clients_listen(struct clients *clients);
 void clients_stop_listening(struct clients *clients, int64_t until_ns);
+
+/* An observation of what clients are like here: this one has left, or it stays. */
+static inline void clients_note_leaving(struct clients *clients, const struct connection *connection)
+{
+    clients->one_timers = connection->served == 1 ? clients->one_timers + 1 : 0;
+}
+
+static inline void clients_note_staying(struct clients *clients, const struct connection *connection)
+{
+    if (connection->served == 2)
+        clients->one_timers = 0;
+}
 
 void clients_resume_clock(struct clients *clients);
 int64_t clients_unlooked_ns(const struct clients *clients);

@@ -8,6 +8,7 @@
 
 #define FIRST_REQUEST_NS 1000000000 /* so long, at a stop, one may take that has connected and sent nothing yet */
 #define EXPIRY_STEP_NS 5000000
+#define ENOUGH_ONE_TIMERS 8         /* for us to expect that the next one is another */
 #define NS_PER_MS 1000000
 
 /* ---- the clock ---- */
@@ -47,6 +48,17 @@ void clients_stop_listening(struct clients *clients, int64_t until_ns)
     clients->listen_again_ns = until_ns;
     if (until_ns < clients->next_expiry_ns)
         clients->next_expiry_ns = until_ns;
+}
+
+/* The kernel wakes the first of those that wait, and so one worker would get all clients. Whoever has one that may stay goes to
+ * the end of the line: then each gets as many. */
+static void give_way(struct clients *clients)
+{
+    if (!clients->is_listening || clients->one_timers >= ENOUGH_ONE_TIMERS)
+        return;
+    connections_forget_other(&clients->all, clients->options.listener);
+    if (clients_listen(clients) < 0)
+        clients_stop_listening(clients, clients->now_ns + EXPIRY_STEP_NS);
 }
 
 /* ---- the end ---- */
@@ -203,12 +215,15 @@ void clients_look_around(struct clients *clients)
 void clients_wait(struct clients *clients)
 {
     bool has_yielded = false;
+    size_t waited = clients->all.waiting.count;
 
     for (size_t left = clients->all.quiet.count; left > 0; left--) {
         struct connection *connection = clients->all.quiet.first;
 
         try_or_await(clients, connection, is_worth_a_try(clients, connection, &has_yielded));
     }
+    if (clients->all.waiting.count > waited)
+        give_way(clients);
     if (!clients->all.eager.first)
         look(clients, ms_to_wait(clients));
 }

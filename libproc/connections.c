@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-#define EVENTS_AT_ONCE 64
+#define EVENTS_AT_ONCE 32
 #define SPARES 16
 
 static long open_epoll(const void *unused)
@@ -26,8 +26,8 @@ int connections_open(struct connections *connections)
 void connections_close(struct connections *connections)
 {
     for (size_t fd = 0; fd < connections->room; fd++)
-        if (connections->by_fd[fd])
-            connections_drop(connections, connections->by_fd[fd]);
+        if (connections->by_fd[fd].connection)
+            connections_drop(connections, connections->by_fd[fd].connection);
     while (connections->spare) {
         struct connection *spare = connections->spare;
 
@@ -71,7 +71,7 @@ static int make_room_for(struct connections *connections, int fd)
     if ((size_t)fd < room)
         return 0;
     size_t more = (size_t)fd + 1 > 2 * room ? (size_t)fd + 64 : 2 * room;
-    struct connection **by_fd = realloc(connections->by_fd, more * sizeof *by_fd);
+    struct connection_at *by_fd = realloc(connections->by_fd, more * sizeof *by_fd);
     if (!by_fd)
         return -1;
     memset(by_fd + room, 0, (more - room) * sizeof *by_fd);
@@ -120,14 +120,14 @@ struct connection *connections_accept(struct connections *connections, int liste
     if (++connections->last_serial == 0)
         connections->last_serial = 1;
     connection->serial = connections->last_serial;
-    connections->by_fd[connection_fd(connection)] = connection;
+    connections->by_fd[connection_fd(connection)].connection = connection;
     connections->count++;
     return connection;
 }
 
 void connections_drop(struct connections *connections, struct connection *connection)
 {
-    connections->by_fd[connection_fd(connection)] = NULL;
+    connections->by_fd[connection_fd(connection)].connection = NULL;
     connections->count--;
     connection_close(connection);
     give_memory_back(connections, connection);
@@ -162,18 +162,27 @@ static void note_event(struct connections *connections, struct connection *conne
         connection_move(connection, &connections->eager);
 }
 
+/* NULL: it is not the one that is meant. */
+static struct connection *connection_at(const struct connections *connections, int fd, uint32_t serial)
+{
+    struct connection *connection = (size_t)fd < connections->room ? connections->by_fd[fd].connection : NULL;
+
+    return connection && connection->serial == serial ? connection : NULL;
+}
+
 void connections_look(struct connections *connections, int timeout_ms, void (*other)(void *context, int fd), void *context)
 {
-    struct epoll_event events[EVENTS_AT_ONCE];
+    struct epoll_event events[EVENTS_AT_ONCE] = {{.events = 0}};
     long count = raw(SYS_epoll_pwait, connections->ends.fd[END_EPOLL], events, EVENTS_AT_ONCE, timeout_ms, NULL, 8);
 
     for (long i = 0; i < count; i++) {
-        uint32_t serial = (uint32_t)(events[i].data.u64 >> 32);
         int fd = (int)(uint32_t)events[i].data.u64;
+        uint32_t serial = (uint32_t)(events[i].data.u64 >> 32);
+        struct connection *connection = serial ? connection_at(connections, fd, serial) : NULL;
 
-        if (serial == 0)
+        if (connection)
+            note_event(connections, connection, events[i].events);
+        else if (serial == 0)
             other(context, fd);
-        else if ((size_t)fd < connections->room && connections->by_fd[fd] && connections->by_fd[fd]->serial == serial)
-            note_event(connections, connections->by_fd[fd], events[i].events);
     }
 }

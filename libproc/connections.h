@@ -14,7 +14,9 @@ struct connections {
     struct connection_list quiet;   /* nothing now, and the epoll does not know it */
     struct connection_list waiting; /* … and the epoll does */
     size_t count;
-    struct connection **by_fd;
+    struct connection_at {
+        struct connection *connection;
+    } *by_fd;
     size_t room;
     uint32_t last_serial;
     struct connection *spare;       /* memory of some that were closed */

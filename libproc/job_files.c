@@ -87,6 +87,7 @@ static bool see_queued(int queue, large_see_fn *see, void *argument)
     return true;
 }
 
+/* Also what a slot has held before: a worker of an earlier manager may just be moving it to a slot that was looked at already. */
 static void see_slots(const struct pool_area *area, large_see_fn *see, void *argument)
 {
     uint32_t used = atomic_load(&area->head->slots_used);
@@ -96,7 +97,7 @@ static void see_slots(const struct pool_area *area, large_see_fn *see, void *arg
         int64_t length = atomic_load(&area->slots[i].length);
         struct large_name name;
 
-        if (slot_has_job(&area->slots[i], message) &&
+        if (atomic_load(&message->type) != 0 &&
             job_message_names_file(message->text, length, pool_area_message_room(area), &name))
             see(argument, &name);
     }

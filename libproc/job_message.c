@@ -36,12 +36,15 @@ static bool is_reference(const char *text, int64_t length)
     return (length == SLOT_LENGTH_UNKNOWN || length == LARGE_REFERENCE) && large_looks_like_reference(text, LARGE_REFERENCE);
 }
 
+/* It is a job from the moment that its length is known. */
 static void note(struct slot *slot, uint64_t id, uint32_t attempt, uint32_t flags, int64_t length)
 {
     slot->id = id;
     slot->attempt = attempt;
     slot->flags = flags;
+    slot_job_comes(slot);
     atomic_store_explicit(&slot->length, length, memory_order_release);
+    slot_job_has_come(slot);
 }
 
 static enum message_kind note_bare(const struct pool_area *area, struct slot *slot, const char *text, int64_t length)
@@ -50,7 +53,7 @@ static enum message_kind note_bare(const struct pool_area *area, struct slot *sl
     int64_t known = is_damaged ? (int64_t)pool_area_message_room(area) : length == SLOT_LENGTH_UNKNOWN ? LARGE_REFERENCE : length;
 
     note(slot, atomic_fetch_add(&area->head->last_id, 1) + 1, 1, SLOT_BARE | (is_damaged ? SLOT_DAMAGED : 0), known);
-    atomic_fetch_add(&area->head->submitted, 1);
+    atomic_fetch_add(&area->head->submitted, 1); /* at last: too few are known to be so, too many are not */
     return is_damaged ? MESSAGE_DAMAGED : MESSAGE_JOB;
 }
 

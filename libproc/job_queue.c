@@ -230,11 +230,13 @@ static int take(struct job_source *source, struct taken_job *taken)
 static int take_if_any(struct job_source *source, struct taken_job *taken)
 {
     struct job_queue *jobs = jobs_of(source);
-    int result = leaving.asked ? 0 : take_something(jobs);
 
+    if (leaving.asked)
+        return 0;
+    int result = take_something(jobs);
     if (result == 0) {
         queue_bell_silence(jobs->bell);
-        result = leaving.asked ? 0 : take_something(jobs);
+        result = take_something(jobs);
         if (result > 0)
             queue_bell_ring(jobs->bell);
         else

@@ -135,7 +135,7 @@ static void judge_job(struct proc_pool *pool, uint32_t number, pid_t pid)
 static void count_client_job(struct slot *slot)
 {
     if (atomic_fetch_and(&slot->marks, ~SLOT_SERVES_CLIENT) & SLOT_SERVES_CLIENT)
-        atomic_fetch_add(&slot->dead, 1);
+        slot_count_dead(slot);
 }
 
 /* A job that was on its way from here to another slot is that one's matter. */

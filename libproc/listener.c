@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -104,22 +105,30 @@ static int open_socket(int family)
     return fd_above_stdio((int)sys(SYS_socket, family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 }
 
+/* With a slash at its end. -1 with errno. */
+static int find_here(char here[PATH_ROOM + 1])
+{
+    long length = raw(SYS_getcwd, here, PATH_ROOM);
+
+    if (length == -ERANGE)
+        length = -ENAMETOOLONG;
+    else if (length > 0 && *here != '/') /* "(unreachable)…" */
+        length = -ENOENT;
+    if (length > 2) { /* with its zero */
+        here[length - 1] = '/';
+        here[length] = '\0';
+    }
+    return length < 0 ? (int)kernel_result(length) : 0;
+}
+
 static char *absolute(const char *path)
 {
-    char whole[2 * PATH_ROOM] = "";
+    char here[PATH_ROOM + 1] = "", whole[2 * PATH_ROOM + 1];
 
-    if (*path != '/') {
-        long length = raw(SYS_getcwd, whole, PATH_ROOM);
-
-        if (length < 0 || *whole != '/') { /* the kernel says "(unreachable)" where there is no such path */
-            errno = length == -ERANGE ? ENAMETOOLONG : length < 0 ? (int)-length : ENOENT;
-            return NULL;
-        }
-        if (whole[1])
-            strcat(whole, "/");
-    }
-    strcat(whole, path);
-    if (strlen(whole) >= PATH_ROOM) {
+    if (*path != '/' && find_here(here) < 0)
+        return NULL;
+    int length = snprintf(whole, sizeof whole, "%s%s", here, path);
+    if ((size_t)length >= PATH_ROOM) {
         errno = ENAMETOOLONG;
         return NULL;
     }
@@ -164,20 +173,17 @@ static int open_tcp(struct listener *listener, struct tcp_address *address)
 
 int listener_open(struct listener *listener, const char *address)
 {
-    struct tcp_address tcp;
-    int result;
+    const char *path = after(UNIX_PREFIX, address), *text = after(TCP_PREFIX, address);
+    struct tcp_address tcp = {.size = 0};
+    int result = -1;
 
     *listener = (struct listener){.fd = -1, .port = -1};
-    if (!listener_understands(address)) {
+    if (!listener_understands(address))
         errno = EINVAL;
-        return -1;
-    }
-    if (after(UNIX_PREFIX, address))
-        result = open_unix(listener, after(UNIX_PREFIX, address));
-    else {
-        read_tcp(after(TCP_PREFIX, address), &tcp);
+    else if (path)
+        result = open_unix(listener, path);
+    else if (read_tcp(text, &tcp))
         result = open_tcp(listener, &tcp);
-    }
     if (result < 0)
         listener_close(listener);
     return result;

@@ -2,6 +2,7 @@
 #include "manager.h"
 
 #include "kernel.h"
+#include "pool_change.h"
 #include "pool_life.h"
 
 #include <signal.h>

@@ -175,6 +175,7 @@ struct pool_sums pool_area_sums(const struct pool_area *area)
         sums.done += slot_done(slot);
         sums.retried += atomic_load(&slot->retried);
         sums.dead += atomic_load(&slot->dead);
+        sums.came += atomic_load(&slot->came);
         sums.waiting += is_to_be_tried(slot_state(slot));
     }
     return sums;

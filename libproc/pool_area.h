@@ -20,7 +20,8 @@ enum pool_mood {
 struct pool_head {
     pthread_mutex_t manager; /* held by the thread that manages the pool */
     _Atomic uint64_t last_id;
-    _Atomic uint64_t submitted, restarts;
+    _Atomic uint64_t submitted; /* at least so many: who is killed may not have counted his */
+    _Atomic uint64_t restarts;
     _Atomic uint64_t max_job_size;
     _Atomic uint32_t workers;    /* how many there are to be */
     _Atomic uint32_t slots_used; /* all others are as they were made */
@@ -67,6 +68,7 @@ struct slot_place pool_area_place(const struct pool_area *area, uint32_t slot);
 /* Sums over the slots. */
 struct pool_sums {
     uint64_t done, retried, dead;
+    uint64_t came;
     size_t waiting; /* to be tried again, or to be judged by the manager */
 };
 struct pool_sums pool_area_sums(const struct pool_area *area);

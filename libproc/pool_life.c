@@ -8,6 +8,7 @@
 #include "kernel.h"
 #include "member.h"
 #include "notice_board.h"
+#include "pool_change.h"
 #include "queue_bell.h"
 #include "runner.h"
 #include "stuck.h"
@@ -27,21 +28,6 @@ static int fail(int error)
 bool pool_is_at_work(const struct proc_pool *pool)
 {
     return pool->stage == POOL_RUNS || pool->stage == POOL_DRAINS;
-}
-
-/* So that the conclusions are drawn soon, but not while an event is told. */
-static void wake(struct proc_pool *pool)
-{
-    pool->changed = true;
-    timeout_set(&pool->wake, pool->waiter, 0);
-}
-
-static void react_to_wake(struct reaction *reaction, const struct proc_event *event)
-{
-    struct proc_pool *pool = (struct proc_pool *)((char *)reaction - offsetof(struct proc_pool, wake));
-
-    (void)event;
-    pool->wake.id = 0;
 }
 
 /* ---- what nobody tells of ---- */
@@ -191,7 +177,7 @@ int pool_begin(struct proc_pool *pool, struct proc_waiter *waiter)
     pool->result = 0;
     pool->gave_up = pool->queue_is_gone = pool->was_empty = pool->reloading = pool->resizing = false;
     pool->poll.reaction.call = react_to_poll;
-    pool->wake.reaction.call = react_to_wake;
+    pool_wake_init(pool);
     stuck_init(pool);
     atomic_store(&head->workers, pool->target);
     atomic_store(&head->mood, pool->options.job ? POOL_OPEN : POOL_WITHOUT_JOBS);
@@ -212,95 +198,6 @@ void pool_hear(struct proc_pool *pool)
         notice_board_read(pool);
 }
 
-/* ---- reload and resize ---- */
-
-static bool is_current(const struct runner *runner, const struct proc_pool *pool)
-{
-    return !runner || (runner->epoch == pool->epoch && runner->ready);
-}
-
-/* Whether all that were started before the last request are gone. */
-static bool is_reloaded(const struct proc_pool *pool)
-{
-    for (const struct runner *runner = pool->runners; runner; runner = runner->next)
-        if (runner->epoch != pool->epoch && runner->index != pool_ringers_index(pool))
-            return false;
-    return true;
-}
-
-/* A member without a process is started anew in any case. */
-static void go_on_with_reload(struct proc_pool *pool)
-{
-    while (pool->reload_at < pool->target) {
-        struct member *member = pool->members[pool->reload_at];
-
-        if (!is_current(member->holder, pool)) {
-            if (member->holder->epoch != pool->epoch)
-                member_replace(member);
-            return;
-        }
-        pool->reload_at++;
-    }
-    if (!is_reloaded(pool))
-        return;
-    pool->reloading = false;
-    pool_tell(pool, (struct happening){.type = PROC_POOL_RELOADED, .worker = -1});
-}
-
-static bool is_resized(const struct proc_pool *pool)
-{
-    for (const struct runner *runner = pool->runners; runner; runner = runner->next)
-        if (runner->index >= pool->target && runner->index != pool_ringers_index(pool))
-            return false;
-    for (unsigned i = 0; i < pool->target; i++) {
-        const struct member *member = pool->members[i];
-
-        if (!member->is_over && !member->restart.id && !(member->holder && member->holder->ready))
-            return false;
-    }
-    return true;
-}
-
-static void go_on_with_resize(struct proc_pool *pool)
-{
-    if (!is_resized(pool))
-        return;
-    pool->resizing = false;
-    pool_tell(pool, (struct happening){.type = PROC_POOL_RESIZED, .worker = -1});
-}
-
-int pool_reload(struct proc_pool *pool)
-{
-    pool->epoch++;
-    pool->reloading = true;
-    pool->reload_at = 0;
-    wake(pool);
-    return 0;
-}
-
-int pool_resize(struct proc_pool *pool, unsigned workers)
-{
-    if (workers == 0)
-        return fail(EINVAL);
-    if (workers > pool->area.row_count)
-        return fail(ENOSPC);
-    for (unsigned i = pool->target; i < workers; i++)
-        if (!member_get(pool, i))
-            return -1;
-    unsigned before = pool->target;
-    pool->target = workers;
-    atomic_store(&pool->area.head->workers, workers);
-    for (unsigned i = before; i < workers; i++) {
-        pool->members[i]->is_over = false;
-        member_look_later(pool->members[i]);
-    }
-    for (unsigned i = workers; i < before; i++)
-        member_let_go(pool->members[i]);
-    pool->resizing = true;
-    wake(pool);
-    return 0;
-}
-
 /* ---- its end ---- */
 
 int pool_stop(struct proc_pool *pool)
@@ -308,7 +205,7 @@ int pool_stop(struct proc_pool *pool)
     if (!pool_is_at_work(pool))
         return 0;
     pool->stage = POOL_STOPS;
-    wake(pool);
+    pool_wake(pool);
     if (pool->key == PROC_PRIVATE)
         atomic_store(&pool->area.head->mood, POOL_CLOSED);
     for (unsigned i = 0; i < pool->member_count; i++)
@@ -398,10 +295,7 @@ void pool_settle(struct proc_pool *pool)
         }
         settle_members(pool);
         stuck_look(pool);
-        if (pool->reloading)
-            go_on_with_reload(pool);
-        if (pool->resizing)
-            go_on_with_resize(pool);
+        pool_change_go_on(pool);
         if (pool_is_at_work(pool) && nobody_is_left(pool))
             pool_stop(pool);
     }

@@ -22,7 +22,5 @@ bool pool_is_at_work(const struct proc_pool *pool);
 /* 0, or -1 with errno. */
 int pool_stop(struct proc_pool *pool);
 int pool_drain(struct proc_pool *pool);
-int pool_reload(struct proc_pool *pool);
-int pool_resize(struct proc_pool *pool, unsigned workers);
 
 #endif

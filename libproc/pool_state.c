@@ -1,6 +1,20 @@
 /* What all rooms of the manager use. */
 #include "pool_state.h"
 
+#include "kernel.h"
+
+#include <stddef.h>
+
+bool pool_has_begun(const struct proc_pool *pool)
+{
+    return pool->stage != POOL_NOT_BEGUN && pool->stage != POOL_OVER;
+}
+
+bool pool_is_managed_here(const struct proc_pool *pool)
+{
+    return pool_has_begun(pool) && pool->manager_pid == (pid_t)raw(SYS_getpid);
+}
+
 void pool_tell(struct proc_pool *pool, struct happening happening)
 {
     struct proc_pool_event event = {
@@ -31,4 +45,23 @@ void timeout_stop(struct timeout *timeout, struct proc_waiter *waiter)
     if (timeout->id > 0)
         proc_waiter_cancel(waiter, timeout->id);
     timeout->id = 0;
+}
+
+static void react_to_wake(struct reaction *reaction, const struct proc_event *event)
+{
+    struct proc_pool *pool = (struct proc_pool *)((char *)reaction - offsetof(struct proc_pool, wake));
+
+    (void)event;
+    pool->wake.id = 0;
+}
+
+void pool_wake_init(struct proc_pool *pool)
+{
+    pool->wake.reaction.call = react_to_wake;
+}
+
+void pool_wake(struct proc_pool *pool)
+{
+    pool->changed = true;
+    timeout_set(&pool->wake, pool->waiter, 0);
 }

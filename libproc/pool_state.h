@@ -112,6 +112,12 @@ struct proc_pool {
     struct timeout wake;     /* rings at once: the program has told the pool to do something */
 };
 
+/* Whether it has a manager that this process, or the one that it is a copy of, has begun to be. */
+bool pool_has_begun(const struct proc_pool *pool);
+
+/* … and this process is he. */
+bool pool_is_managed_here(const struct proc_pool *pool);
+
 /* Tells the program what has happened. */
 struct happening {
     enum proc_pool_event_type type;
@@ -127,6 +133,10 @@ static inline unsigned pool_ringers_index(const struct proc_pool *pool)
 {
     return pool->area.row_count;
 }
+
+/* So that the conclusions of what was changed are drawn soon, but not while an event is told. */
+void pool_wake_init(struct proc_pool *pool);
+void pool_wake(struct proc_pool *pool);
 
 /* Sets a timeout, or another time for one that is set; and stops it. */
 void timeout_set(struct timeout *timeout, struct proc_waiter *waiter, int64_t in_ms);

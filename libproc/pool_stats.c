@@ -35,19 +35,27 @@ static struct proc_worker_stats read_row(const struct pool_area *area, const str
     return stats;
 }
 
+static uint64_t larger(uint64_t one, uint64_t other)
+{
+    return one > other ? one : other;
+}
+
+/* A job that is on its way from the queue to a worker may be seen in neither; and who was killed when he had just handed one in has
+ * not counted it. */
 static void read_all(struct proc_pool *pool, struct proc_pool_stats *stats)
 {
     const struct pool_area *area = &pool->area;
     struct pool_sums sums = pool_area_sums(area);
+    size_t in_queue = job_queue_length(area, pool->queue);
 
     *stats = (struct proc_pool_stats){
         .workers = atomic_load(&area->head->workers),
-        .submitted = atomic_load(&area->head->submitted),
+        .submitted = larger(atomic_load(&area->head->submitted), sums.came + in_queue),
         .done = sums.done,
         .retried = sums.retried,
         .dead = sums.dead,
         .restarts = atomic_load(&area->head->restarts),
-        .queued = job_queue_length(area, pool->queue) + sums.waiting,
+        .queued = in_queue + sums.waiting,
     };
     for (unsigned i = 0; i < stats->workers && i < area->row_count; i++) {
         enum proc_worker_state state = read_row(area, &area->rows[i]).state;

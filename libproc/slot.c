@@ -133,10 +133,31 @@ void slot_give_up(struct slot *slot)
     slot_settle_counts(slot);
 }
 
+void slot_count_retry(struct slot *slot)
+{
+    atomic_store(&slot->retried_next, atomic_load(&slot->retried) + 1);
+    atomic_store(&slot->retried, atomic_load(&slot->retried_next));
+}
+
+void slot_count_dead(struct slot *slot)
+{
+    atomic_store(&slot->dead_next, atomic_load(&slot->dead) + 1);
+    atomic_store(&slot->dead, atomic_load(&slot->dead_next));
+}
+
+static bool has_job_that_came(const struct slot *slot)
+{
+    if (atomic_load(&slot->marks) & SLOT_SERVES_CLIENT)
+        return true;
+    return slot_state(slot) == SLOT_OPEN && atomic_load(&slot->length) != SLOT_LENGTH_UNKNOWN;
+}
+
 void slot_settle_counts(struct slot *slot)
 {
     enum slot_state state = slot_state(slot);
 
+    if (has_job_that_came(slot))
+        slot_job_has_come(slot);
     if (state != SLOT_OPEN && state != SLOT_FAILED) /* in which it is still to be judged */
         atomic_store(&slot->retried, atomic_load(&slot->retried_next));
     if (state == SLOT_DEAD) {

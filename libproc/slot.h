@@ -43,6 +43,7 @@ struct slot {
     pthread_mutex_t life; /* held by the process whose slot it is */
     _Atomic uint64_t word; /* state, where it moves to, jobs done */
     _Atomic uint64_t retried, retried_next, dead, dead_next;
+    _Atomic uint64_t came, came_next; /* jobs, each when it first has a worker */
 
     /* The job: valid from when its length is known. */
     _Atomic int64_t length; /* of the message's text */
@@ -112,7 +113,22 @@ bool slot_reopen(struct slot *slot);
 void slot_let_wait(struct slot *slot, uint64_t due);
 void slot_give_up(struct slot *slot);
 
-/* What a manager that was killed has begun of that. */
+/* By the owner, around what makes it its job: a new one has come. */
+static inline void slot_job_comes(struct slot *slot)
+{
+    atomic_store_explicit(&slot->came_next, atomic_load_explicit(&slot->came, memory_order_relaxed) + 1, memory_order_release);
+}
+
+static inline void slot_job_has_come(struct slot *slot)
+{
+    atomic_store_explicit(&slot->came, atomic_load_explicit(&slot->came_next, memory_order_relaxed), memory_order_release);
+}
+
+/* What a process that was killed has begun of that. */
 void slot_settle_counts(struct slot *slot);
+
+/* A client's job, which is not in the slot, was tried again, or given up. */
+void slot_count_retry(struct slot *slot);
+void slot_count_dead(struct slot *slot);
 
 #endif

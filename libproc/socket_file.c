@@ -86,7 +86,7 @@ static long is_served(const char *path)
 
 static long look_at(const char *path, enum found *found)
 {
-    struct stat status;
+    struct stat status = {.st_mode = 0};
     long result = raw(SYS_newfstatat, AT_FDCWD, path, &status, AT_SYMLINK_NOFOLLOW);
 
     *found = FOUND_NOTHING;
@@ -166,7 +166,7 @@ static long claim_locked(int fd, const char *path)
 
 static long note(const char *path, struct socket_file *file)
 {
-    struct stat status;
+    struct stat status = {.st_mode = 0};
     long result = raw(SYS_newfstatat, AT_FDCWD, path, &status, AT_SYMLINK_NOFOLLOW);
 
     *file = (struct socket_file){status.st_dev, status.st_ino};

@@ -1,5 +1,5 @@
 /* A worker's messages. They come from its manager, one at a time: he keeps each until he hears that it has been read. */
-#include "worker.h"
+#include "worker_state.h"
 
 #include "deadline.h"
 #include "kernel.h"

@@ -99,7 +99,12 @@ static inline const char *board_text(void)
     int size = snprintf(text, sizeof text, "begun %d ended %d start %d stop %d wrong %d;", board->begun, board->ended,
                         board->started, board->stopped, board->wrong);
     int last = board->nhappened;
+    struct proc_pool_stats stats;
 
+    if (pool && proc_pool_stats(pool, &stats, NULL, 0) == 0)
+        size += snprintf(text + size, sizeof text - (size_t)size, " %d submitted, %d done, %d dead, %d queued, %d idle, %d busy;",
+                         (int)stats.submitted, (int)stats.done, (int)stats.dead, (int)stats.queued, (int)stats.idle,
+                         (int)stats.busy);
     for (int i = last > 25 ? last - 25 : 0; i < last && size < (int)sizeof text - 100; i++) {
         const struct happened *h = &board->list[i];
 
@@ -392,6 +397,17 @@ static inline long messages_under(key_t key)
     return msgctl(msgget(key, 0), IPC_STAT, &status) < 0 ? -1 : (long)status.msg_qnum;
 }
 
+/* One that no test before has left anything under. */
+static inline key_t unused_key(void)
+{
+    key_t key;
+
+    do
+        key = fresh_key();
+    while (msgget(key, 0) >= 0 || shmget(key, 0, 0) >= 0);
+    return key;
+}
+
 /* How many objects of a kind ("msg", "shm") there are. */
 static inline int objects_of(const char *kind)
 {
@@ -449,9 +465,11 @@ static inline struct proc *must_manage_ready(struct proc_pool_options options)
     return manager;
 }
 
-/* Asks it to stop; its run must have returned 0. */
+/* Asks it to stop; its run, which must have begun, must have returned 0. */
 static inline void must_end_well(struct proc *manager)
 {
+    MUST_BECOME(has_signal(proc_pid(manager), "SigBlk", SIGTERM) || has_signal(proc_pid(manager), "SigCgt", SIGTERM) ||
+                !proc_running(manager));
     ck_assert_int_eq(proc_kill(manager, SIGTERM), 0);
     struct proc_exit exit = must_end(manager);
     ck_assert_msg(exit.code == 0, "code %d, signal %d: run said %d, %s", exit.code, exit.signal, board->result,

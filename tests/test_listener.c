@@ -80,7 +80,8 @@ START_TEST(well_formed_addresses_are_understood)
     const char *const good[] = {"unix:/run/app.sock", "unix:app.sock", "unix:a:b", "tcp:127.0.0.1:80", "tcp:0.0.0.0:0",
                                 "tcp:*:1", "tcp::1", "tcp:localhost:65535", "tcp:[::1]:9933", "tcp:[::]:0",
                                 "tcp:[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255]:00080"};
-    const char *const bad[] = {"", "unix", "unix:", "unix:/run/", "/run/app.sock", "tcp:", "tcp:80", "tcp:127.0.0.1", "tcp:127.0.0.1:",
+    const char *const bad[] = {"", "unix", "unix:", "unix:/run/", "/run/app.sock", "tcp:", "tcp:80", "tcp:127.0.0.1",
+                               "tcp:127.0.0.1:",
                                "tcp:127.0.0.1:65536", "tcp:127.0.0.1:-1", "tcp:127.0.0.1:+1", "tcp:127.0.0.1: 1",
                                "tcp:127.0.0.1:1x", "tcp:127.0.0.1:99999999999999999999", "tcp:example.org:80", "tcp:127.1:80",
                                "tcp:::1:80", "tcp:[::1]80", "tcp:[::1]", "tcp:[::1:80", "tcp:[127.0.0.1]:80", "tcp:[]:80",
@@ -98,7 +99,8 @@ END_TEST
 
 START_TEST(a_tcp_port_may_be_chosen_by_the_kernel)
 {
-    const char *const addresses[][2] = {{"tcp:127.0.0.1:0", "127.0.0.1"}, {"tcp:localhost:0", "127.0.0.1"}, {"tcp:*:0", "127.0.0.1"},
+    const char *const addresses[][2] = {{"tcp:127.0.0.1:0", "127.0.0.1"}, {"tcp:localhost:0", "127.0.0.1"},
+                                        {"tcp:*:0", "127.0.0.1"},
                                         {"tcp::0", "127.0.0.1"}, {"tcp:[::1]:0", "[::1]"}, {"tcp:[::]:0", "[::1]"}};
     char address[64];
 

@@ -3,6 +3,8 @@
 
 #include <limits.h>
 #include <sched.h>
+#include <sys/resource.h>
+#include <sys/time.h>
 
 /* ---- making ---- */
 
@@ -284,6 +286,75 @@ START_TEST(the_manager_may_hand_in_more_than_the_queue_holds)
 }
 END_TEST
 
+static int submit_beyond_a_limit(struct proc *self, void *unused)
+{
+    struct rlimit limit = {10000, 10000};
+
+    (void)self, (void)unused;
+    if (setrlimit(RLIMIT_FSIZE, &limit) < 0)
+        return 1;
+    return proc_pool_submit(pool, bytes_of(50000), 50000, -1) == -1 ? errno : 0;
+}
+
+START_TEST(a_large_job_that_finds_no_room_is_an_error_and_nothing_else)
+{
+    struct proc_pool_options options = usual(1);
+
+    options.max_job_size = 100000;
+    must_make(options);
+    seam_fail(SYS_write, 1, ENOSPC);
+    must_fail(proc_pool_submit(pool, bytes_of(50000), 50000, 0), ENOSPC);
+    ck_assert(seam_end());
+    struct proc_exit exit = must_end(must_spawn((struct proc_options){.main = submit_beyond_a_limit}));
+    ck_assert_int_eq(exit.signal, 0);
+    ck_assert_int_eq(exit.code, EFBIG);
+    ck_assert_uint_eq(stats_now().submitted, 0);
+    ck_assert_uint_eq(stats_now().queued, 0);
+    proc_pool_free(pool);
+}
+END_TEST
+
+static void do_nothing_on_alarm(int signo)
+{
+    (void)signo;
+}
+
+static void be_interrupted(int every_us)
+{
+    struct sigaction action = {.sa_handler = do_nothing_on_alarm};
+    struct itimerval often = {{0, every_us}, {0, every_us}};
+
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &often, NULL);
+}
+
+static int be_interrupted_too(struct proc_worker *worker, void *arg)
+{
+    be_interrupted(1000);
+    return note_start(worker, arg);
+}
+
+START_TEST(signals_of_the_programs_own_disturb_neither_workers_nor_manager)
+{
+    struct proc_pool_options options = usual(2);
+
+    options.start = be_interrupted_too;
+    be_interrupted(1000);
+    must_make(options);
+    for (unsigned i = 0; i < 200; i++) {
+        must_submit(i, i % 50 == 0 ? DIE_ONCE : i % 50 == 1 ? FAIL_ONCE : PASS);
+        if (i % 20 == 0)
+            MUST_BECOME(board->ended > (int)i / 2);
+    }
+    MUST_BECOME(board->ended == 200);
+    must_stop();
+    ck_assert_msg(board->count[PROC_POOL_WORKER_EXITED] == 6, "%s; begins %d %d %d %d", board_text(), board->orders[0].begins, board->orders[50].begins, board->orders[100].begins, board->orders[150].begins);
+    must_add_up();
+    be_interrupted(0);
+    proc_pool_free(pool);
+}
+END_TEST
+
 static void submit_on_retry(const struct proc_pool_event *event, void *arg)
 {
     static unsigned number = 1000;
@@ -533,7 +604,7 @@ END_TEST
 
 START_TEST(attaching_needs_a_pool_under_that_key)
 {
-    key_t key = fresh_key();
+    key_t key = unused_key();
 
     ck_assert_ptr_null(proc_pool_attach(0));
     ck_assert_int_eq(errno, EINVAL);
@@ -588,7 +659,7 @@ START_TEST(another_process_attaches_a_pool_to_hand_in_jobs_and_read_the_scoreboa
 {
     struct proc_pool_options options = usual(2);
 
-    options.key = fresh_key();
+    options.key = unused_key();
     must_make_ready(options);
     struct proc *child = must_spawn((struct proc_options){.main = use_from_elsewhere, .arg = &options.key});
     MUST_BECOME(board->ended == 50 && !proc_running(child));
@@ -621,7 +692,7 @@ START_TEST(another_user_may_neither_attach_nor_take_over)
         skip("to become another user takes root");
         return;
     }
-    options.key = fresh_key();
+    options.key = unused_key();
     must_make(options);
     ck_assert_int_eq(must_end(must_spawn((struct proc_options){.main = attach_as_another_user, .arg = &options.key})).code, 0);
     must_remove_and_free();
@@ -643,7 +714,7 @@ START_TEST(a_key_has_one_manager)
 {
     struct proc_pool_options options = usual(1);
 
-    options.key = fresh_key();
+    options.key = unused_key();
     must_make_ready(options);
     must_not_make(options, EBUSY);
     ck_assert_int_eq(must_end(must_spawn((struct proc_options){.main = make_under, .arg = &options.key})).code, EBUSY);
@@ -666,7 +737,7 @@ START_TEST(who_runs_it_is_the_manager_also_when_another_process_has_made_it)
 {
     struct proc_pool_options options = usual(2);
 
-    options.key = _i ? fresh_key() : 0;
+    options.key = _i ? unused_key() : 0;
     must_make(options);
     manages = false;
     struct proc *manager = must_spawn((struct proc_options){.main = run_inherited});
@@ -839,6 +910,8 @@ static void signal_when_ready(const struct proc_pool_event *event, void *workers
 {
     note_event(event, workers);
     if (event->type == PROC_POOL_WORKER_READY && board->count[PROC_POOL_WORKER_READY] == *(int *)workers)
+        kill(getpid(), SIGHUP);
+    if (event->type == PROC_POOL_RELOADED && board->count[PROC_POOL_RELOADED] == 3)
         kill(getpid(), SIGTERM);
 }
 
@@ -861,8 +934,9 @@ START_TEST(several_pools_run_under_one_manager)
         ck_assert(proc_pool_done(pools[i]));
         proc_pool_free(pools[i]);
     }
-    ck_assert_int_eq(board->started, 6);
-    ck_assert_int_eq(board->stopped, 6);
+    ck_assert_int_eq(board->started, 12);
+    ck_assert_int_eq(board->stopped, 12);
+    ck_assert_int_eq(board->ended, 30);
     ck_assert_int_eq(board->count[PROC_POOL_WORKER_KILLED], 0);
 }
 END_TEST
@@ -901,7 +975,7 @@ START_TEST(a_stop_finishes_what_is_in_hand_and_leaves_the_rest_under_the_key)
 {
     struct proc_pool_options options = usual(2);
 
-    options.key = fresh_key();
+    options.key = unused_key();
     must_make_ready(options);
     must_submit(0, WAIT);
     must_submit(1, WAIT);
@@ -963,7 +1037,7 @@ START_TEST(a_drain_finishes_all_that_was_accepted_and_takes_no_more)
 {
     struct proc_pool_options options = usual(2);
 
-    options.key = _i ? fresh_key() : 0;
+    options.key = _i ? unused_key() : 0;
     must_make_ready(options);
     must_submit(0, WAIT);
     must_submit(1, WAIT);
@@ -1059,7 +1133,7 @@ START_TEST(removing_takes_queue_and_memory_from_the_system_and_tells_all)
     struct proc_pool_options options = usual(1);
     char byte;
 
-    options.key = fresh_key();
+    options.key = unused_key();
     must_make(options);
     ck_assert_int_ge(msgget(options.key, 0), 0);
     ck_assert_int_ge(shmget(options.key, 0, 0), 0);
@@ -1084,7 +1158,7 @@ START_TEST(a_manager_whose_queue_was_removed_stops)
 {
     struct proc_pool_options options = usual(2);
 
-    options.key = fresh_key();
+    options.key = unused_key();
     struct proc *manager = must_manage_ready(options);
     if (_i == 0)
         ck_assert_int_eq(proc_pool_remove(pool), 0);
@@ -1106,7 +1180,7 @@ START_TEST(who_polls_a_pool_whose_queue_was_removed_is_told)
 {
     struct proc_pool_options options = usual(2);
 
-    options.key = fresh_key();
+    options.key = unused_key();
     must_make_ready(options);
     ck_assert_int_eq(msgctl(msgget(options.key, 0), IPC_RMID, NULL), 0);
     int result = 0;
@@ -1123,7 +1197,7 @@ START_TEST(freeing_kills_the_workers_that_are_left_and_keeps_what_lies_under_the
     struct proc_pool_options options = usual(3);
     pid_t workers[3];
 
-    options.key = fresh_key();
+    options.key = unused_key();
     must_make_ready(options);
     must_submit(0, WAIT);
     MUST_BECOME(board->begun == 1);
@@ -1160,7 +1234,7 @@ START_TEST(freeing_in_a_forked_child_takes_nothing_away)
     struct proc_pool_options options = usual(2);
     pid_t workers[2];
 
-    options.key = _i ? fresh_key() : 0;
+    options.key = _i ? unused_key() : 0;
     options.listen = _i ? NULL : "tcp:127.0.0.1:0";
     must_make_ready(options);
     int queues = objects_of("msg"), segments = objects_of("shm");
@@ -1206,7 +1280,7 @@ START_TEST(a_key_has_room_for_twice_as_many_workers_and_64_in_any_case)
 {
     struct proc_pool_options options = usual(1);
 
-    options.key = fresh_key();
+    options.key = unused_key();
     must_make_ready(options);
     must_fail(proc_pool_resize(pool, 0), EINVAL);
     must_fail(proc_pool_resize(pool, 65), ENOSPC);
@@ -1258,7 +1332,7 @@ START_TEST(a_pool_that_cannot_be_made_leaves_nothing)
                   {SYS_pidfd_open, EMFILE},   {SYS_openat, EMFILE},        {SYS_memfd_create, EMFILE}};
     struct fd_set_all before, after;
 
-    fault_key = _i ? fresh_key() : 0;
+    fault_key = _i ? unused_key() : 0;
     ck_assert_int_eq(make_and_free(), 0);
     fds_open(&before);
     long held = seam_memory_held();
@@ -1352,6 +1426,8 @@ Suite *suite_make(void)
     tcase_add_test(tcase, jobs_may_be_handed_in_before_there_is_a_worker);
     tcase_add_test(tcase, a_full_queue_is_waited_for_as_long_as_it_is_told);
     tcase_add_test(tcase, the_manager_may_hand_in_more_than_the_queue_holds);
+    tcase_add_test(tcase, a_large_job_that_finds_no_room_is_an_error_and_nothing_else);
+    tcase_add_test(tcase, signals_of_the_programs_own_disturb_neither_workers_nor_manager);
     tcase_add_test(tcase, jobs_may_be_handed_in_by_event);
     tcase_add_test(tcase, children_hand_in_jobs_and_each_has_its_own_number);
     tcase_add_test(tcase, jobs_hand_in_jobs);

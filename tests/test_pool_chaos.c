@@ -342,7 +342,7 @@ START_TEST(whatever_is_killed_each_accepted_job_is_run_and_none_after_it_was_don
                                          .job = work_off,
                                          .start = forget_number,
                                          .event = disturb,
-                                         .key = fresh_key(),
+                                         .key = unused_key(),
                                          .max_job_size = LARGEST_JOB,
                                          .max_attempts = 1000000,
                                          .grace_ms = 30000,

@@ -235,6 +235,30 @@ START_TEST(jobs_that_kill_do_not_stop_each_other)
 }
 END_TEST
 
+/* More than there are slots for them to wait in. */
+START_TEST(any_number_of_jobs_may_wait_for_another_try)
+{
+    int jobs = ROUNDS(1000, 400), submitted = 0;
+
+    must_make_ready(usual(2));
+    while (submitted < jobs) {
+        struct order order = {(unsigned)submitted, submitted % 20 == 0 ? FAIL : FAIL_ONCE};
+        int result = proc_pool_submit(pool, &order, sizeof order, 0);
+
+        ck_assert_int_ge(result, 0);
+        submitted += result;
+        if (!result)
+            give_turn();
+    }
+    MUST_BECOME(board->ended + board->count[PROC_POOL_JOB_DEAD] == jobs);
+    for (int i = 0; i < jobs; i++)
+        ck_assert_int_eq(board->orders[i].begins, i % 20 == 0 ? 3 : 2);
+    must_stop();
+    must_add_up();
+    proc_pool_free(pool);
+}
+END_TEST
+
 START_TEST(a_full_queue_does_not_hinder_another_try)
 {
     struct proc_pool_options options = usual(2);
@@ -305,7 +329,7 @@ START_TEST(a_bare_message_of_any_type_and_size_is_a_job)
     static struct bare bare;
     int sent = 0;
 
-    options.key = fresh_key();
+    options.key = unused_key();
     options.job = note_bare;
     must_make_ready(options);
     for (int i = 0; i < 11; i++)
@@ -340,7 +364,7 @@ START_TEST(whatever_lies_in_the_queue_the_pool_goes_on)
     unsigned seed = 1;
     int sent = 0;
 
-    options.key = fresh_key();
+    options.key = unused_key();
     options.job = note_bare;
     options.max_job_size = _i == 0 ? 0 : _i == 1 ? 100 : 20000;
     options.max_attempts = 1;
@@ -381,7 +405,7 @@ START_TEST(a_bare_message_above_max_job_size_is_in_nobodys_way)
     struct proc_pool_options options = usual(1);
     static struct bare bare = {.type = 5};
 
-    options.key = fresh_key();
+    options.key = unused_key();
     options.max_job_size = 100;
     options.job = note_bare;
     must_make(options);
@@ -402,7 +426,7 @@ START_TEST(a_queue_that_was_there_is_taken_over_with_its_messages)
     struct proc_pool_options options = usual(1);
     static struct bare bare = {.type = 9};
 
-    options.key = fresh_key();
+    options.key = unused_key();
     options.job = note_bare;
     ck_assert_int_ge(msgget(options.key, IPC_CREAT | 0600), 0);
     for (size_t i = 0; i < 10; i++)
@@ -421,7 +445,7 @@ START_TEST(php_hands_in_jobs)
     struct proc_pool_options options = usual(1);
     char script[1024];
 
-    options.key = fresh_key();
+    options.key = unused_key();
     options.job = note_bare;
     must_make_ready(options);
     snprintf(script, sizeof script,
@@ -486,7 +510,7 @@ START_TEST(large_jobs_are_jobs_like_others)
 
     options.job = check_large;
     options.max_job_size = 3 << 20;
-    options.key = _i ? fresh_key() : 0;
+    options.key = _i ? unused_key() : 0;
     must_make_ready(options);
     for (unsigned i = 0; i < 36; i++)
         must_submit_large(i, i % 4 == 1 ? DIE_ONCE : i % 4 == 2 ? FAIL_ONCE : PASS, sizes[i % 9]);
@@ -512,7 +536,7 @@ START_TEST(no_file_of_a_large_job_is_left_when_the_pool_is_removed)
 
     options.job = check_large;
     options.max_job_size = 1 << 20;
-    options.key = _i ? fresh_key() : 0;
+    options.key = _i ? unused_key() : 0;
     must_make_ready(options);
     must_submit_large(0, WAIT, 100000);
     must_submit_large(1, WAIT, 1 << 20);
@@ -534,7 +558,7 @@ START_TEST(large_jobs_wait_under_the_key)
     adopt();
     options.job = check_large;
     options.max_job_size = 1 << 20;
-    options.key = fresh_key();
+    options.key = unused_key();
     struct proc *manager = must_manage_ready(options);
     must_submit_large(0, WAIT, 100000);
     must_submit_large(1, WAIT, 1 << 20);
@@ -566,7 +590,7 @@ START_TEST(a_job_in_hand_when_the_manager_is_killed_is_finished_and_not_run_agai
     struct proc_pool_options options = usual(2);
 
     adopt();
-    options.key = fresh_key();
+    options.key = unused_key();
     struct proc *manager = must_manage_ready(options);
     must_submit(0, WAIT);
     must_submit(1, WAIT);
@@ -599,7 +623,7 @@ START_TEST(a_job_whose_worker_and_manager_are_killed_is_run_by_the_next)
     struct proc_pool_options options = usual(3);
 
     adopt();
-    options.key = fresh_key();
+    options.key = unused_key();
     struct proc *manager = must_manage_ready(options);
     for (unsigned i = 0; i < 3; i++)
         must_submit(i, WAIT);
@@ -642,7 +666,7 @@ START_TEST(attempts_are_counted_across_managers)
     struct proc_pool_options options = usual(1);
 
     adopt();
-    options.key = fresh_key();
+    options.key = unused_key();
     struct proc *manager = NULL;
     for (int attempt = 1; attempt <= 3; attempt++) {
         manager = must_manage(options);
@@ -670,7 +694,7 @@ START_TEST(counts_and_numbers_go_on_with_the_next_manager)
 {
     struct proc_pool_options options = usual(2);
 
-    options.key = fresh_key();
+    options.key = unused_key();
     for (int round = 1; round <= 3; round++) {
         must_make_ready(options);
         for (unsigned i = 0; i < 10; i++)
@@ -696,7 +720,7 @@ START_TEST(what_nobody_has_taken_is_still_there_when_all_have_died)
     unsigned bytes = sizeof(unsigned), submitted = 0;
 
     adopt();
-    options.key = fresh_key();
+    options.key = unused_key();
     struct proc *manager = must_manage_ready(options);
     must_submit(0, WAIT);
     must_submit(0, WAIT);
@@ -745,7 +769,7 @@ START_TEST(a_manager_that_dies_in_any_event_loses_no_job)
     int type = _i;
 
     adopt();
-    options.key = fresh_key();
+    options.key = unused_key();
     options.event = stop_at_first;
     options.event_arg = &type;
     options.max_attempts = 2;
@@ -784,7 +808,7 @@ START_TEST(of_several_new_managers_one_wins)
     struct proc *rivals[4];
 
     adopt();
-    options.key = fresh_key();
+    options.key = unused_key();
     for (int round = 0; round < ROUNDS(10, 2); round++) {
         struct proc *winner = NULL;
         int before = board->managers;
@@ -874,6 +898,7 @@ Suite *suite_make(void)
     tcase_add_test(tcase, whatever_a_job_returns_but_0_it_is_tried_again);
     tcase_add_test(tcase, a_job_that_is_tried_again_comes_after_those_that_wait);
     tcase_add_test(tcase, jobs_that_kill_do_not_stop_each_other);
+    tcase_add_test(tcase, any_number_of_jobs_may_wait_for_another_try);
     tcase_add_test(tcase, a_full_queue_does_not_hinder_another_try);
     tcase = tcase_pools(suite, "bare messages");
     tcase_add_test(tcase, a_bare_message_of_any_type_and_size_is_a_job);
