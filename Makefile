@@ -47,8 +47,8 @@ endif
 
 # ---- the library ----
 
-# These run in a child on borrowed memory, where a sanitizer's bookkeeping would be the parent's.
-UNINSTRUMENTED := beside child clone entries_in fd_map message program search signals
+# These run in a child on borrowed memory, where a sanitizer's bookkeeping would be the parent's, or in a signal's handler.
+UNINSTRUMENTED := beside child clone entries_in fd_map leaving message program search signals
 san_flags = $(if $(filter $(UNINSTRUMENTED),$(basename $(notdir $(1)))),,$(SAN_FLAGS))
 
 $(BUILD)/lib/%.o: libproc/%.c $(FLAGS)

@@ -43,30 +43,13 @@ static void ring_from_now_on(int signo)
     raw(SYS_setitimer, ITIMER_REAL, &timer, NULL);
 }
 
-#ifdef __x86_64__
-#define HAS_RESTORER 0x04000000
-/* Where a handler returns to; elsewhere the kernel brings it along. */
-__attribute__((naked)) static void return_from_handler(void)
-{
-    __asm__ volatile("mov $15, %eax\n\tsyscall"); /* rt_sigreturn */
-}
-#else
-#define HAS_RESTORER 0
-#define return_from_handler NULL
-#endif
-
 static bool be_interrupted_at(struct deadline deadline)
 {
-    struct kernel_sigaction action = {.handler = interrupt, .flags = HAS_RESTORER, .restorer = return_from_handler};
     int64_t left_us = deadline_left_ns(deadline) / 1000 + 1;
     struct itimerval timer = {.it_interval = {0, RING_AGAIN_US}, .it_value = {left_us / 1000000, left_us % 1000000}};
 
-    struct kernel_sigaction once = action;
-
-    once.handler = ring_from_now_on;
-    once.flags |= SA_RESETHAND;
-    signals_set_action(SIGALRM, &action);
-    signals_set_action(ABANDONED, &once);
+    signals_catch(SIGALRM, interrupt, SIGNALS_EACH_TIME);
+    signals_catch(ABANDONED, ring_from_now_on, SIGNALS_ONCE);
     if (raw(SYS_prctl, PR_SET_PDEATHSIG, ABANDONED) < 0 || raw(SYS_setitimer, ITIMER_REAL, &timer, NULL) < 0)
         return false;
     signals_unblock(KERNEL_SIGNAL_BIT(SIGALRM) | KERNEL_SIGNAL_BIT(ABANDONED));

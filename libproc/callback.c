@@ -48,6 +48,8 @@ static void take_over(struct launch *launch)
     int channel = ends_give(&launch->ends, END_CHANNEL);
     int report = ends_give(&launch->ends, END_REPORT);
 
+    if (launch->hooks.keep)
+        launch->hooks.keep(launch->options.arg);
     ends_close_inherited(is_mapped, &launch->map);
     launch->ends.fd[END_REPORT] = report;
     process_become_self(launch->proc, channel, &launch->options);
@@ -64,8 +66,8 @@ void callback_live(struct launch *launch, void (*ready)(struct launch *launch))
         return;
     take_over(launch);
     ready(launch);
-    if (launch->prepare)
-        launch->prepare(launch->options.arg);
+    if (launch->hooks.prepare)
+        launch->hooks.prepare(launch->options.arg);
     signals_set_mask(0);
     make_exit_like_return();
     leave(launch->options.main(launch->proc, launch->options.arg));

@@ -1,6 +1,8 @@
-/* One client: where its connection goes after each attempt to read or to send. */
+/* One client: how it comes, and where its connection goes after each attempt to read or to send. */
 #include "clients_state.h"
 #include "kernel.h"
+
+#include <sys/epoll.h>
 
 #define BACK_OFF_NS 20000000   /* where there is no descriptor or memory for one more */
 #define LEAVE_NS 500000000     /* so long a client may take to notice that we are done with it */
@@ -140,6 +142,26 @@ void clients_attend(struct clients *clients)
 }
 
 /* ---- new ones ---- */
+
+/* One connection wakes one worker. */
+int clients_listen(struct clients *clients)
+{
+    int result = connections_watch_other(&clients->all, clients->options.listener, EPOLLIN | EPOLLEXCLUSIVE);
+
+    clients->is_listening = result == 0;
+    clients->listen_again_ns = INT64_MAX;
+    return result;
+}
+
+void clients_stop_listening(struct clients *clients, int64_t until_ns)
+{
+    if (clients->is_listening)
+        connections_forget_other(&clients->all, clients->options.listener);
+    clients->is_listening = clients->may_accept = false;
+    clients->listen_again_ns = until_ns;
+    if (until_ns < clients->next_expiry_ns)
+        clients->next_expiry_ns = until_ns;
+}
 
 static bool is_nobody(int reason)
 {

@@ -43,12 +43,11 @@ void clients_attend(struct clients *clients);
 /* The answer of this one's request is complete; or there is to be none. */
 void clients_send_answer(struct clients *clients, struct connection *connection);
 
+int clients_listen(struct clients *clients);
+void clients_stop_listening(struct clients *clients, int64_t until_ns);
 void clients_accept(struct clients *clients);
 
 /* ---- clients_wait.c ---- */
-
-int clients_listen(struct clients *clients);
-void clients_stop_listening(struct clients *clients, int64_t until_ns);
 
 /* An observation of what clients are like here: this one has left, or it stays. */
 static inline void clients_note_leaving(struct clients *clients, const struct connection *connection)

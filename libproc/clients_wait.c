@@ -30,26 +30,6 @@ int64_t clients_unlooked_ns(const struct clients *clients)
 
 /* ---- the listener ---- */
 
-/* One connection wakes one worker. */
-int clients_listen(struct clients *clients)
-{
-    int result = connections_watch_other(&clients->all, clients->options.listener, EPOLLIN | EPOLLEXCLUSIVE);
-
-    clients->is_listening = result == 0;
-    clients->listen_again_ns = INT64_MAX;
-    return result;
-}
-
-void clients_stop_listening(struct clients *clients, int64_t until_ns)
-{
-    if (clients->is_listening)
-        connections_forget_other(&clients->all, clients->options.listener);
-    clients->is_listening = clients->may_accept = false;
-    clients->listen_again_ns = until_ns;
-    if (until_ns < clients->next_expiry_ns)
-        clients->next_expiry_ns = until_ns;
-}
-
 /* The kernel wakes the first of those that wait, and so one worker would get all clients. Whoever has one that may stay goes to
  * the end of the line: then each gets as many. */
 static void give_way(struct clients *clients)

@@ -62,10 +62,8 @@ static void close_all_locked(struct ends *ends)
         close_locked(ends, end);
 }
 
-void ends_delist(struct ends *ends)
+static void take_off_locked(struct ends *ends)
 {
-    pthread_mutex_lock(&lock);
-    close_all_locked(ends);
     if (ends->previous)
         ends->previous->next = ends->next;
     else if (first == ends) /* in a forked child the list was emptied */
@@ -73,6 +71,20 @@ void ends_delist(struct ends *ends)
     if (ends->next)
         ends->next->previous = ends->previous;
     ends->previous = ends->next = NULL;
+}
+
+void ends_delist(struct ends *ends)
+{
+    pthread_mutex_lock(&lock);
+    close_all_locked(ends);
+    take_off_locked(ends);
+    pthread_mutex_unlock(&lock);
+}
+
+void ends_keep(struct ends *ends)
+{
+    pthread_mutex_lock(&lock);
+    take_off_locked(ends);
     pthread_mutex_unlock(&lock);
 }
 

@@ -52,6 +52,9 @@ int ends_dup(struct ends *ends, enum end from, enum end to);
 /* Renumbers a descriptor to `above` or more. */
 int ends_lift(struct ends *ends, enum end end, int above);
 
+/* In a forked child: these are its own, too, and on no list of anybody's. */
+void ends_keep(struct ends *ends);
+
 /* fork(), at a moment when every end of the process is on the list. In the child, `keep` says which stay open. */
 int ends_fork(void);
 void ends_close_inherited(bool (*keep)(const void *context, int fd), const void *context);

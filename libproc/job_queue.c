@@ -90,33 +90,39 @@ static long receive(struct job_queue *jobs, int flags)
     return result;
 }
 
-/* Longer than any could be when the pool's memory was made: what fits is taken, and reported. */
-static long receive_part(struct job_queue *jobs)
+/* One that is longer than any could be when the pool's memory was made: what fits is taken, and reported. Another worker may have
+ * been faster, and this be the next one. */
+static long receive_part(struct job_queue *jobs, bool *is_cut)
 {
-    struct slot *slot = own_slot(jobs);
     long result = receive(jobs, IPC_NOWAIT | MSG_NOERROR);
 
-    if (result != (long)pool_area_message_room(jobs->area))
-        return result;
-    if (job_message_settle(jobs->area, jobs->slot, result) == MESSAGE_JOB)
-        slot->flags |= SLOT_BARE | SLOT_DAMAGED;
+    *is_cut = result == (long)pool_area_message_room(jobs->area);
     return result;
+}
+
+/* 1: a job; 0: a nudge. */
+static int look_at(struct job_queue *jobs, long length, bool is_cut)
+{
+    if (job_message_settle(jobs->area, jobs->slot, length) == MESSAGE_NUDGE) {
+        slot_set_state(own_slot(jobs), SLOT_DONE);
+        pool_area_nudge_taken(jobs->area);
+        return 0;
+    }
+    if (is_cut)
+        own_slot(jobs)->flags |= SLOT_BARE | SLOT_DAMAGED;
+    return 1;
 }
 
 /* 1; 0: none, or a signal; -1 with errno. */
 static int take_message(struct job_queue *jobs, int flags)
 {
+    bool is_cut = false;
     long result = receive(jobs, flags);
 
     if (result == -E2BIG)
-        result = receive_part(jobs);
-    else if (result >= 0 && job_message_settle(jobs->area, jobs->slot, result) == MESSAGE_NUDGE) {
-        atomic_fetch_sub(&jobs->area->head->nudges, 1);
-        slot_set_state(own_slot(jobs), SLOT_DONE);
-        return 0;
-    }
+        result = receive_part(jobs, &is_cut);
     if (result >= 0)
-        return 1;
+        return look_at(jobs, result, is_cut);
     return result == -EINTR || result == -ENOMSG ? 0 : (int)kernel_result(result);
 }
 
@@ -150,7 +156,7 @@ void job_queue_wait_for_judgement(struct job_queue *jobs)
 {
     struct slot *slot = own_slot(jobs);
 
-    while (!leaving.asked && slot_state(slot) != SLOT_DONE) {
+    while (!leaving.asked && !slot_is_free(slot)) {
         if (try_own_again(slot)) {
             jobs->tries_own = true;
             return;

@@ -12,7 +12,8 @@ int job_queue_open(key_t key, bool may_make);
 /* 1; 0: the time ran out; -1 with errno. Larger ones than a message go into a file. */
 int job_queue_submit(const struct pool_area *area, int queue, const void *data, size_t size, int timeout_ms);
 
-/* How many messages are in it that are jobs. */
+/* How many messages are in it, and how many of them are jobs. */
+size_t job_queue_messages(int queue);
 size_t job_queue_length(const struct pool_area *area, int queue);
 
 /* Sees to it that a worker which waits for a message looks for jobs that wait in slots. */

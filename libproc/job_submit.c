@@ -144,14 +144,18 @@ int job_queue_submit(const struct pool_area *area, int queue, const void *data, 
 
 /* ---- what else is in it ---- */
 
-size_t job_queue_length(const struct pool_area *area, int queue)
+size_t job_queue_messages(int queue)
 {
     struct msqid_ds status = {.msg_qnum = 0};
-    size_t nudges = atomic_load(&area->head->nudges);
 
-    if (raw(SYS_msgctl, queue, IPC_STAT, &status) < 0)
-        return 0;
-    return status.msg_qnum > nudges ? status.msg_qnum - nudges : 0;
+    return raw(SYS_msgctl, queue, IPC_STAT, &status) < 0 ? 0 : status.msg_qnum;
+}
+
+size_t job_queue_length(const struct pool_area *area, int queue)
+{
+    size_t nudges = atomic_load(&area->head->nudges), messages = job_queue_messages(queue);
+
+    return messages > nudges ? messages - nudges : 0;
 }
 
 /* Where there is no room for it, no worker waits. */

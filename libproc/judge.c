@@ -64,6 +64,15 @@ static void announce_waiting(struct proc_pool *pool)
         job_queue_nudge(&pool->area, pool->queue);
 }
 
+/* It may have taken a nudge, and not come to look. */
+static void nudge_if_any_waits(struct proc_pool *pool)
+{
+    const struct pool_head *head = pool->area.head;
+
+    if (atomic_load(&head->waits_told) != atomic_load(&head->waits_seen) && somebody_is_idle(pool))
+        job_queue_nudge(&pool->area, pool->queue);
+}
+
 /* As if it had gone to the end of the queue. */
 static uint64_t due_now(const struct proc_pool *pool)
 {
@@ -104,7 +113,10 @@ static void let_wait(struct proc_pool *pool, uint32_t number, pid_t pid)
 /* A file that it did not come to remove, after the job. */
 static void remove_file(struct proc_pool *pool, uint32_t number)
 {
-    if (atomic_load(&slot_of(pool, number)->length) < 0 || atomic_load(&pool_area_message(&pool->area, number)->type) == 0)
+    const struct slot *slot = slot_of(pool, number);
+
+    if (slot_state(slot) != SLOT_DONE || atomic_load(&slot->length) < 0 ||
+        atomic_load(&pool_area_message(&pool->area, number)->type) == 0)
         return;
     struct job_body body = job_message_body(&pool->area, number);
     job_file_remove(pool->queue, &body);
@@ -112,8 +124,8 @@ static void remove_file(struct proc_pool *pool, uint32_t number)
 
 static void judge_nudge(struct proc_pool *pool, struct slot *slot)
 {
-    atomic_fetch_sub(&pool->area.head->nudges, 1);
     slot_set_state(slot, SLOT_DONE);
+    pool_area_nudge_taken(&pool->area);
     announce_waiting(pool);
 }
 
@@ -186,6 +198,7 @@ void judge_dead(struct proc_pool *pool, uint32_t number, pid_t pid)
     atomic_store(&slot->busy_since_ns, 0);
     count_client_job(slot);
     judge_contents(pool, number, pid);
+    nudge_if_any_waits(pool);
     if (pool->bell >= 0) /* it may have silenced it, and not come to look */
         queue_bell_may_ring(pool->area.head);
 }
@@ -276,7 +289,7 @@ bool judge_has_jobs(const struct proc_pool *pool)
 {
     uint32_t used = atomic_load(&pool->area.head->slots_used);
 
-    if (job_queue_length(&pool->area, pool->queue) > 0)
+    if (job_queue_messages(pool->queue) > 0)
         return true;
     for (uint32_t i = 0; i < used; i++)
         if (slot_has_job(slot_of(pool, i), pool_area_message(&pool->area, i)))

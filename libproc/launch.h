@@ -20,6 +20,12 @@ struct redirect {
     int flags;
 };
 
+/* What a callback child does besides, each with the options' arg; NULL: nothing. */
+struct launch_hooks {
+    void (*keep)(void *arg);    /* before others' descriptors are closed: ends_keep */
+    void (*prepare)(void *arg); /* while all signals are blocked */
+};
+
 struct launch {
     struct proc_options options;
     struct proc *proc; /* what becomes of it */
@@ -34,7 +40,7 @@ struct launch {
     bool shares_table;     /* the child starts with the parent's descriptor table */
     bool joins_cgroup;     /* the child puts itself into the cgroup */
     bool handlers_cleared; /* by the kernel, at birth */
-    void (*prepare)(void *arg); /* in a callback child, before any signal can come; NULL: nothing */
+    struct launch_hooks hooks;
     struct report report;
 };
 

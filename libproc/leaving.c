@@ -4,6 +4,7 @@
 
 #include "ends.h"
 #include "kernel.h"
+#include "signals.h"
 
 #include <stddef.h>
 #include <sys/eventfd.h>
@@ -18,7 +19,7 @@
 struct leaving leaving;
 
 /* What the handler needs. */
-static pid_t manager, thread;
+static pid_t manager, process, thread;
 static int grace_after_manager_ms = -1;
 static int ring_timer, end_timer;
 static volatile sig_atomic_t has_ring_timer, has_end_timer, bell_fd = -1;
@@ -58,17 +59,27 @@ static void ring(void)
         raw(SYS_write, bell_fd, &one, sizeof one);
 }
 
+void leaving_ask(void)
+{
+    if (leaving.asked)
+        return;
+    leaving.asked = 1;
+    ring();
+}
+
 /* The signal is the process's: another thread may have been chosen. */
 static void on_signal(int signo)
 {
-    if (raw(SYS_gettid) != thread) {
-        raw(SYS_tgkill, raw(SYS_getpid), thread, signo);
+    if (raw(SYS_getpid) != process) { /* a job has forked it: this is none of its matters */
+        signals_set_default(KERNEL_SIGNAL_BIT(signo));
+        raw(SYS_tgkill, raw(SYS_getpid), raw(SYS_gettid), signo);
         return;
     }
-    if (!leaving.asked) {
-        leaving.asked = 1;
-        ring();
+    if (raw(SYS_gettid) != thread) {
+        raw(SYS_tgkill, process, thread, signo);
+        return;
     }
+    leaving_ask();
     if (leaving.waits && has_ring_timer)
         set_timer(ring_timer, RING_AGAIN_NS, RING_AGAIN_NS);
     if (has_end_timer && leaving_manager_is_gone()) {
@@ -88,24 +99,23 @@ void leaving_stop_ringing(void)
 static void ignore_what_is_the_managers(void)
 {
     static const int signals[] = {SIGINT, SIGHUP, SIGUSR1, SIGTTIN, SIGTTOU};
-    struct sigaction action = {.sa_handler = SIG_IGN};
+    struct kernel_sigaction action = {.handler = SIG_IGN};
 
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
-        sigaction(signals[i], &action, NULL);
+        signals_set_action(signals[i], &action);
 }
 
 void leaving_prepare(pid_t its_manager)
 {
-    struct sigaction action = {.sa_handler = on_signal};
-
     leaving = (struct leaving){0, 0};
     manager = its_manager;
+    process = (pid_t)raw(SYS_getpid);
     thread = (pid_t)raw(SYS_gettid);
     has_end_timer = 0;
     bell_fd = -1;
     has_ring_timer = make_timer(MANAGER_DIED, SIGEV_THREAD_ID, &ring_timer);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(MANAGER_DIED, &action, NULL);
+    signals_catch(SIGTERM, on_signal, SIGNALS_EACH_TIME);
+    signals_catch(MANAGER_DIED, on_signal, SIGNALS_EACH_TIME);
     ignore_what_is_the_managers();
 }
 
@@ -117,6 +127,13 @@ int leaving_follow_manager(int grace_ms)
     if (sys(SYS_prctl, PR_SET_PDEATHSIG, MANAGER_DIED) < 0)
         return -1;
     return leaving_manager_is_gone() ? -1 : 0;
+}
+
+void leaving_follow_manager_again(void)
+{
+    raw(SYS_prctl, PR_SET_PDEATHSIG, MANAGER_DIED);
+    if (leaving_manager_is_gone())
+        leaving_ask();
 }
 
 void leaving_unfollow_manager(void)

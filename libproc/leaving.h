@@ -22,11 +22,17 @@ void leaving_prepare(pid_t manager);
 /* Asks the kernel to tell of the manager's death; when that comes, the process ends after grace_ms at the latest (-1: never).
  * -1: it is gone already, or errno. */
 int leaving_follow_manager(int grace_ms);
+
+/* The kernel forgets it when a process becomes another user. */
+void leaving_follow_manager_again(void);
 void leaving_unfollow_manager(void);
 bool leaving_manager_is_gone(void);
 
 /* A descriptor that is readable from the moment that it is asked; -1 with errno. The same at each call. */
 int leaving_fd(void);
+
+/* As if the signal had come. */
+void leaving_ask(void);
 
 /* Around a call that waits, on that thread: a signal in between ends it with EINTR, also one that comes just before it begins.
  * Then waits is to be followed by a look at asked. */

@@ -7,9 +7,13 @@
 
 #include <stdlib.h>
 
+#define OUR_END END_CHANNEL
+#define HOLDERS_END END_PTY
+
 void mailbox_init(struct mailbox *mailbox)
 {
-    *mailbox = (struct mailbox){.socket = -1, .holders_end = -1};
+    *mailbox = (struct mailbox){.first = NULL};
+    ends_enlist(&mailbox->ends);
 }
 
 static void drop_first(struct mailbox *mailbox)
@@ -22,9 +26,16 @@ static void drop_first(struct mailbox *mailbox)
     free(letter);
 }
 
+void mailbox_forget(struct mailbox *mailbox)
+{
+    mailbox->is_sent = false;
+    mailbox_free(mailbox);
+}
+
 void mailbox_free(struct mailbox *mailbox)
 {
     mailbox_disconnect(mailbox);
+    ends_delist(&mailbox->ends);
     while (mailbox->first)
         drop_first(mailbox);
 }
@@ -62,39 +73,37 @@ void mailbox_confirm(struct mailbox *mailbox)
 /* Either its reader has got it, or we have it back. */
 static void take_back(struct mailbox *mailbox)
 {
-    struct letter_head head;
-    struct packet packet = {&head, sizeof head, NULL, 0, PACKET_NO_FDS};
-
-    if (packet_receive(mailbox->holders_end, &packet, false) < 0)
+    if (packet_drop(mailbox->ends.fd[HOLDERS_END]) < 0)
         mailbox_confirm(mailbox);
-    packet_close_fds(&packet);
     mailbox->is_sent = false;
 }
 
 void mailbox_disconnect(struct mailbox *mailbox)
 {
-    if (mailbox->socket < 0)
-        return;
     if (mailbox->is_sent)
         take_back(mailbox);
-    raw(SYS_close, mailbox->socket);
-    raw(SYS_close, mailbox->holders_end);
-    mailbox->socket = mailbox->holders_end = -1;
+    ends_close(&mailbox->ends, OUR_END);
+    ends_close(&mailbox->ends, HOLDERS_END);
 }
 
 void mailbox_connect(struct mailbox *mailbox, int socket, int holders_end, uint64_t serial)
 {
     mailbox_disconnect(mailbox);
-    mailbox->socket = socket;
-    mailbox->holders_end = holders_end;
+    ends_set(&mailbox->ends, OUR_END, socket);
+    ends_set(&mailbox->ends, HOLDERS_END, holders_end);
     mailbox->serial = serial;
+}
+
+bool mailbox_is_connected(const struct mailbox *mailbox)
+{
+    return mailbox->ends.fd[OUR_END] >= 0;
 }
 
 bool mailbox_deliver(struct mailbox *mailbox)
 {
     struct letter *letter = mailbox->first;
 
-    if (!letter || mailbox->is_sent || mailbox->socket < 0)
+    if (!letter || mailbox->is_sent || !mailbox_is_connected(mailbox))
         return false;
     struct packet packet = {&letter->head, sizeof letter->head, letter->data, letter->head.size, PACKET_NO_FDS};
     if (packet.size > LETTER_IN_PACKET) {
@@ -103,7 +112,7 @@ bool mailbox_deliver(struct mailbox *mailbox)
         if (packet.fds[0] < 0)
             return true;
     }
-    long result = packet_send(mailbox->socket, &packet, false);
+    long result = packet_send(mailbox->ends.fd[OUR_END], &packet, false);
     mailbox->is_sent = result == 0;
     packet_close_fds(&packet);
     return result < 0 && result != -EPIPE;

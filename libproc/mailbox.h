@@ -2,6 +2,7 @@
 #ifndef LIBPROC_MAILBOX_H
 #define LIBPROC_MAILBOX_H
 
+#include "ends.h"
 #include "letter.h"
 
 #include <stdbool.h>
@@ -14,14 +15,15 @@ struct letter {
 
 struct mailbox {
     struct letter *first, *last;
-    int socket;      /* to the holder, once it has asked for its messages; -1: none */
-    int holders_end; /* the same as the holder has: what it has not read can be taken back */
+    struct ends ends; /* END_CHANNEL: to the holder, once it has asked for its messages; END_PTY: the same as the holder has, so that
+                       * what it has not read can be taken back */
     uint64_t serial; /* of that holder */
     bool is_sent;    /* the first one, which the holder has not said to have read */
 };
 
 void mailbox_init(struct mailbox *mailbox);
 void mailbox_free(struct mailbox *mailbox);
+void mailbox_forget(struct mailbox *mailbox); /* a forked copy of it */
 
 /* An empty letter to fill and to put; NULL with errno. */
 struct letter *letter_new(struct letter_head head);
@@ -35,6 +37,8 @@ void mailbox_disconnect(struct mailbox *mailbox);
 
 /* The holder has read the first one. */
 void mailbox_confirm(struct mailbox *mailbox);
+
+bool mailbox_is_connected(const struct mailbox *mailbox);
 
 /* Sends the next one, if there is one, and somebody to read it. true: that takes what there is not now; to be tried again. */
 bool mailbox_deliver(struct mailbox *mailbox);

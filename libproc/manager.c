@@ -64,8 +64,15 @@ int manager_begin(struct manager *manager, unsigned waiter_flags, struct proc_po
         manager->waiter = proc_waiter_new(PROC_WAITER_PIDFD);
     if (!manager->waiter)
         return -1;
-    ends_close(&manager->ends, END_BELL);
-    return watch(manager, proc_waiter_fd(manager->waiter));
+    if (watch(manager, proc_waiter_fd(manager->waiter)) == 0) {
+        ends_close(&manager->ends, END_BELL);
+        return 0;
+    }
+    int failure = errno;
+    proc_waiter_free(manager->waiter);
+    manager->waiter = NULL;
+    errno = failure;
+    return -1;
 }
 
 int manager_hear(struct manager *manager, const struct proc_pool *pool)
@@ -102,6 +109,7 @@ static void react_to_signal(struct reaction *reaction, const struct proc_event *
 {
     struct manager *manager = (struct manager *)((char *)reaction - offsetof(struct manager, signals));
 
+    manager->was_terminated |= event->signo == SIGTERM;
     for (size_t i = 0; i < manager->count; i++)
         follow(manager->pools[i], event->signo);
 }
@@ -119,14 +127,31 @@ int manager_take_signals(struct manager *manager)
 
 /* ---- events ---- */
 
+#define SHORT_OF_MEMORY_MS 50
+
+/* Without memory for an alarm there is no waiting for it: it is tried again after a while. */
+static bool lacks_alarms(const struct manager *manager)
+{
+    for (size_t i = 0; i < manager->count; i++)
+        if (manager->pools[i]->unset)
+            return true;
+    return false;
+}
+
 /* 1 when there is something, 0 when the time ran out. */
 static long wait_for_something(const struct manager *manager, struct deadline deadline)
 {
     struct pollfd fd = {.fd = manager->ends.fd[END_EPOLL], .events = POLLIN};
+    struct deadline soon = deadline_in(SHORT_OF_MEMORY_MS);
+    bool is_cut_short = lacks_alarms(manager) && soon.at_ns < deadline.at_ns;
+    int ready = deadline_poll(is_cut_short ? soon : deadline, &fd, 1);
 
-    return deadline_poll(deadline, &fd, 1);
+    for (size_t i = 0; i < manager->count; i++)
+        timeouts_set_again(manager->pools[i]);
+    return ready == 0 && is_cut_short ? 1 : ready;
 }
 
+/* What a worker has said before its end is heard before that. */
 static int react_to_all(const struct manager *manager)
 {
     struct proc_event event;
@@ -135,15 +160,29 @@ static int react_to_all(const struct manager *manager)
     while ((result = proc_waiter_next(manager->waiter, &event, 0)) > 0) {
         struct reaction *reaction = event.data;
 
+        for (size_t i = 0; event.type == PROC_EVENT_EXIT && i < manager->count; i++)
+            pool_hear_out(manager->pools[i]);
         reaction->call(reaction, &event);
     }
     return result;
 }
 
+/* A descriptor that is readable, and yet not read, would keep us busy. */
+static void hear(struct manager *manager, struct proc_pool *pool)
+{
+    bool was_deaf = pool->is_deaf;
+
+    pool_hear(pool);
+    if (pool->is_deaf == was_deaf || !pool_has_begun(pool))
+        return;
+    struct epoll_event event = {.events = pool->is_deaf ? 0 : EPOLLIN};
+    raw(SYS_epoll_ctl, manager->ends.fd[END_EPOLL], EPOLL_CTL_MOD, pool->notices.ends.fd[END_CHANNEL], &event);
+}
+
 static int do_it(struct manager *manager)
 {
     for (size_t i = 0; i < manager->count; i++)
-        pool_hear(manager->pools[i]);
+        hear(manager, manager->pools[i]);
     if (react_to_all(manager) < 0)
         return -1;
     for (size_t i = 0; i < manager->count; i++)

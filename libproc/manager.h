@@ -13,6 +13,7 @@ struct manager {
     struct proc_pool *const *pools;
     size_t count;
     struct reaction signals;
+    bool was_terminated; /* by SIGTERM */
     bool is_at_it; /* in a step: and so, whatever the program does now, it does in an event's function */
 };
 

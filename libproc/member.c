@@ -59,7 +59,7 @@ static void back_off(struct member *member)
 
     if (!member->holder)
         show_phase(member, PROC_WORKER_BACKING_OFF);
-    timeout_set(&member->restart, member->pool->waiter, pause_ms);
+    timeout_set(&member->restart, member->pool, pause_ms);
 }
 
 static bool is_to_be_restarted(const struct member *member, const struct runner_end *end, const struct proc_exit *exit)
@@ -95,6 +95,11 @@ static void lose_holder(struct member *member, const struct runner_end *end, con
 
 /* ---- its processes ---- */
 
+static void tell(const struct runner *runner, enum proc_pool_event_type type)
+{
+    pool_tell(runner->pool, (struct happening){.type = type, .worker = (int)runner->index, .pid = proc_pid(runner->proc)});
+}
+
 static void react_to_end(struct reaction *reaction, const struct proc_event *event)
 {
     struct runner *runner = (struct runner *)((char *)reaction - offsetof(struct runner, ended));
@@ -119,30 +124,33 @@ static void react_to_end(struct reaction *reaction, const struct proc_event *eve
     pool->changed = true;
 }
 
-static struct runner *start(struct member *member)
+/* In its place before it is told of: who is told may stop it. */
+static void start(struct member *member, struct runner **place)
 {
     struct runner *runner = runner_start(member, react_to_end);
 
-    if (!runner)
+    *place = runner;
+    if (!runner) {
         back_off(member);
-    return runner;
+        return;
+    }
+    if (place == &member->holder)
+        runner_show(runner, PROC_WORKER_STARTING);
+    tell(runner, PROC_POOL_WORKER_STARTED);
 }
 
 void member_settle(struct member *member)
 {
     member->is_due = false;
-    if (!is_wanted(member) || member->holder || member->is_over || member->restart.id)
+    if (!is_wanted(member) || member->holder || member->is_over || timeout_is_set(&member->restart))
         return;
-    member->holder = start(member);
-    if (member->holder)
-        runner_show(member->holder, PROC_WORKER_STARTING);
+    start(member, &member->holder);
 }
 
-int member_replace(struct member *member)
+void member_replace(struct member *member)
 {
-    if (!member->successor && !member->restart.id)
-        member->successor = start(member);
-    return member->successor ? 0 : -1;
+    if (!member->successor && !timeout_is_set(&member->restart))
+        start(member, &member->successor);
 }
 
 static void ask(struct runner *runner)
@@ -156,7 +164,7 @@ void member_let_go(struct member *member)
     struct runner *holder = member->holder, *successor = member->successor;
 
     member->holder = member->successor = NULL;
-    timeout_stop(&member->restart, member->pool->waiter);
+    timeout_stop(&member->restart, member->pool);
     if (!holder)
         show_phase(member, PROC_WORKER_GONE);
     ask(holder);
@@ -172,8 +180,7 @@ void member_ready(struct runner *runner)
         return;
     runner->ready = true;
     member->pool->changed = true;
-    pool_tell(runner->pool, (struct happening){
-                                .type = PROC_POOL_WORKER_READY, .worker = (int)runner->index, .pid = proc_pid(runner->proc)});
+    tell(runner, PROC_POOL_WORKER_READY);
     if (runner == member->successor) {
         struct runner *old = member->holder;
 
@@ -230,6 +237,14 @@ struct member *member_get(struct proc_pool *pool, unsigned index)
     if (pool->members[index] && index >= pool->member_count)
         pool->member_count = index + 1;
     return pool->members[index];
+}
+
+void member_forget(struct member *member)
+{
+    if (!member)
+        return;
+    mailbox_forget(&member->mailbox);
+    free(member);
 }
 
 void member_free(struct member *member)

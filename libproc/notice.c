@@ -9,22 +9,21 @@
 
 int notices_open(struct notices *notices)
 {
-    struct ends workers;
-
     ends_enlist(&notices->ends);
-    ends_enlist(&workers);
-    int result = ends_create(ends_make_socketpair, SOCK_SEQPACKET, &notices->ends, END_CHANNEL, &workers, END_CHANNEL);
-    notices->workers_end = ends_give(&workers, END_CHANNEL);
-    ends_delist(&workers);
+    ends_enlist(&notices->workers);
+    int result = ends_create(ends_make_socketpair, SOCK_SEQPACKET, &notices->ends, END_CHANNEL, &notices->workers, END_CHANNEL);
     if (result < 0)
-        ends_delist(&notices->ends);
+        notices_close(notices);
     return result;
 }
 
 void notices_close(struct notices *notices)
 {
+    int saved = errno;
+
     ends_delist(&notices->ends);
-    raw(SYS_close, notices->workers_end);
+    ends_delist(&notices->workers);
+    errno = saved;
 }
 
 /* The signal that asks a worker to leave interrupts it: then it goes on, unless nobody reads any more. */

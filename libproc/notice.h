@@ -13,7 +13,7 @@ enum notice_kind {
     NOTICE_FAILED,     /* the job in its slot is to be judged */
     NOTICE_CLIENT_JOB, /* a job of a client's has failed: `event` is what to report */
     NOTICE_DETACHED,
-    NOTICE_NO_QUEUE,   /* it was removed */
+    NOTICE_QUEUE_FAILS, /* `event` is the errno: it was removed, or the worker may not read it */
     NOTICE_MAILBOX,    /* both ends of its mailbox are passed along: the manager's, and its own */
     NOTICE_READ,       /* it has taken the last of them */
     NOTICE_LETTER      /* a message to another worker, whose head follows; one that lies in a file is passed along */
@@ -32,11 +32,15 @@ struct notice {
     };
 };
 
-/* In the manager. The workers' end is passed on by fork. */
+/* END_CHANNEL of both: where they arrive, and where they are sent, which workers keep when they are forked. */
 struct notices {
-    struct ends ends; /* END_CHANNEL: where they arrive */
-    int workers_end;
+    struct ends ends, workers;
 };
+static inline int notices_way_in(const struct notices *notices)
+{
+    return notices->workers.fd[END_CHANNEL];
+}
+
 int notices_open(struct notices *notices);
 void notices_close(struct notices *notices);
 

@@ -4,6 +4,7 @@
 
 #include "judge.h"
 #include "kernel.h"
+#include "large_files.h"
 #include "member.h"
 #include "packet.h"
 #include "runner.h"
@@ -11,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MOST_IN_A_ROW 256 /* so that they do not keep the manager from all else */
+#define SOME 256
 
 static struct runner *sender(const struct proc_pool *pool, const struct notice *notice)
 {
@@ -24,8 +25,8 @@ static struct runner *sender(const struct proc_pool *pool, const struct notice *
 
 static void deliver(struct proc_pool *pool, struct mailbox *mailbox)
 {
-    if (mailbox_deliver(mailbox) && !pool->poll.id)
-        timeout_set(&pool->poll, pool->waiter, 50);
+    if (mailbox_deliver(mailbox) && !timeout_is_set(&pool->poll))
+        timeout_set(&pool->poll, pool, 50);
 }
 
 /* Also of an index that has gone for now. */
@@ -50,8 +51,11 @@ static int put(struct proc_pool *pool, struct letter *letter)
 
 int notice_board_post(struct proc_pool *pool, struct letter_head head, const void *data)
 {
+    if (head.size > LETTER_IN_PACKET && !large_file_may_have(head.size)) {
+        errno = EFBIG;
+        return -1;
+    }
     struct letter *letter = letter_new(head);
-
     if (!letter)
         return -1;
     if (head.size > 0)
@@ -59,21 +63,24 @@ int notice_board_post(struct proc_pool *pool, struct letter_head head, const voi
     return put(pool, letter);
 }
 
-static void take_letter(struct proc_pool *pool, const struct notice *notice, struct packet *packet)
+/* false: not now. */
+static bool take_letter(struct proc_pool *pool, const struct notice *notice, struct packet *packet)
 {
     struct letter *letter = letter_new(notice->letter);
     int file = packet->fds[0];
+    bool is_whole = file < 0 && packet->size == notice->letter.size;
 
     if (!letter)
-        return;
+        return false;
     packet->fds[0] = -1;
-    if (file >= 0 && letter_read_file(file, letter->data, letter->head.size) < 0) {
-        free(letter);
-        return;
-    }
-    if (file < 0)
+    if (is_whole)
         memcpy(letter->data, packet->data, packet->size);
+    else if (file < 0 || letter_read_file(file, letter->data, letter->head.size) < 0) {
+        free(letter);
+        return file < 0; /* one that nobody can read is dropped */
+    }
     put(pool, letter);
+    return true;
 }
 
 /* A newer holder may have asked for them already. */
@@ -83,7 +90,7 @@ static void connect_mailbox(struct runner *runner, struct packet *packet)
 
     if (!member || packet->fds[0] < 0 || packet->fds[1] < 0)
         return;
-    if (member->mailbox.socket >= 0 && member->mailbox.serial > runner->serial)
+    if (mailbox_is_connected(&member->mailbox) && member->mailbox.serial > runner->serial)
         return;
     mailbox_connect(&member->mailbox, packet->fds[0], packet->fds[1], runner->serial);
     packet->fds[0] = packet->fds[1] = -1;
@@ -127,8 +134,8 @@ static void react(struct runner *runner, const struct notice *notice, struct pac
     case NOTICE_DETACHED:
         member_detached(runner);
         break;
-    case NOTICE_NO_QUEUE:
-        runner->pool->queue_is_gone = true;
+    case NOTICE_QUEUE_FAILS:
+        runner->pool->queue_failure = (int)notice->job.event;
         break;
     case NOTICE_MAILBOX:
         connect_mailbox(runner, packet);
@@ -141,27 +148,35 @@ static void react(struct runner *runner, const struct notice *notice, struct pac
     }
 }
 
-static void read_one(struct proc_pool *pool, const struct notice *notice, struct packet *packet)
+static bool read_one(struct proc_pool *pool, const struct notice *notice, struct packet *packet)
 {
     struct runner *runner = sender(pool, notice);
+    bool is_done = true;
 
     if (notice->kind == NOTICE_LETTER)
-        take_letter(pool, notice, packet);
+        is_done = take_letter(pool, notice, packet);
     else if (runner)
         react(runner, notice, packet);
     packet_close_fds(packet);
+    return is_done;
 }
 
-void notice_board_read(struct proc_pool *pool)
+/* What needs a descriptor or memory that there is not, stays. */
+enum notices_left notice_board_read(struct proc_pool *pool)
 {
+    int socket = pool->notices.ends.fd[END_CHANNEL];
     char data[LETTER_IN_PACKET];
     struct notice notice;
 
-    for (int i = 0; i < MOST_IN_A_ROW; i++) {
+    for (int i = 0; i < SOME; i++) {
         struct packet packet = {&notice, sizeof notice, data, sizeof data, PACKET_NO_FDS};
+        long result = packet_look(socket, &packet);
 
-        if (packet_receive(pool->notices.ends.fd[END_CHANNEL], &packet, false) < 0)
-            break;
-        read_one(pool, &notice, &packet);
+        if (result < 0)
+            return result == -EMFILE ? NOTICES_NOT_NOW : NOTICES_NONE;
+        if (!read_one(pool, &notice, &packet))
+            return NOTICES_NOT_NOW;
+        packet_drop(socket);
     }
+    return NOTICES_MORE;
 }

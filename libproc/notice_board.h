@@ -4,7 +4,13 @@
 
 #include "pool_state.h"
 
-void notice_board_read(struct proc_pool *pool);
+/* Reads some, so that they do not keep the manager from all else. */
+enum notices_left {
+    NOTICES_NONE,
+    NOTICES_MORE,
+    NOTICES_NOT_NOW /* there is one that cannot be read; to be tried again after a while */
+};
+enum notices_left notice_board_read(struct proc_pool *pool);
 
 /* A message for the worker of that index, from another one's or the manager (-1). -1 with errno. */
 int notice_board_post(struct proc_pool *pool, struct letter_head head, const void *data);

@@ -38,20 +38,25 @@ long packet_send(int socket, const struct packet *packet, bool wait)
     return result < 0 ? result == -ECONNRESET || result == -ENOTCONN ? -EPIPE : result : 0;
 }
 
-static void take_fds(struct packet *packet, struct msghdr *message)
+/* false: some could not be had. */
+static bool take_fds(struct packet *packet, struct msghdr *message)
 {
+    bool has_all = !(message->msg_flags & MSG_CTRUNC);
+
     struct cmsghdr *passed = CMSG_FIRSTHDR(message);
 
     for (size_t i = 0; i < PACKET_FDS; i++)
         packet->fds[i] = -1;
     if (!passed || passed->cmsg_level != SOL_SOCKET || passed->cmsg_type != SCM_RIGHTS)
-        return;
+        return has_all;
     for (size_t i = 0; i < PACKET_FDS && CMSG_LEN((i + 1) * sizeof(int)) <= passed->cmsg_len; i++) {
         int fd;
 
         memcpy(&fd, CMSG_DATA(passed) + i * sizeof fd, sizeof fd);
         packet->fds[i] = fd_above_stdio(fd);
+        has_all &= packet->fds[i] >= 0;
     }
+    return has_all;
 }
 
 void packet_close_fds(struct packet *packet)
@@ -63,27 +68,28 @@ void packet_close_fds(struct packet *packet)
     }
 }
 
-long packet_receive(int socket, struct packet *packet, bool wait)
+long packet_look(int socket, struct packet *packet)
 {
     struct iovec pieces[] = {{packet->head, packet->head_size}, {packet->data, packet->size}};
     _Alignas(struct cmsghdr) char control[ROOM_FOR_FDS] = {0};
     struct msghdr message = {.msg_iov = pieces, .msg_iovlen = 2, .msg_control = control, .msg_controllen = sizeof control};
-    long result = raw(SYS_recvmsg, socket, &message, MSG_CMSG_CLOEXEC | MSG_TRUNC | (wait ? 0 : MSG_DONTWAIT));
+    long result = raw(SYS_recvmsg, socket, &message, MSG_PEEK | MSG_CMSG_CLOEXEC | MSG_TRUNC | MSG_DONTWAIT);
 
     if (result < 0)
         return result == -ECONNRESET ? -EPIPE : result;
-    take_fds(packet, &message);
-    if ((size_t)result < packet->head_size)
-        return -EPIPE;
+    bool has_all = take_fds(packet, &message);
+    if ((size_t)result < packet->head_size || !has_all) {
+        packet_close_fds(packet);
+        return has_all ? -EPIPE : -EMFILE;
+    }
     packet->size = (size_t)result - packet->head_size;
     return 0;
 }
 
-long packet_look(int socket, void *head, size_t head_size)
+/* Its descriptors are thrown away by the kernel, where there is no room for them. */
+long packet_drop(int socket)
 {
-    long result = raw(SYS_recvfrom, socket, head, head_size, MSG_PEEK | MSG_DONTWAIT, NULL, NULL);
+    long result = raw(SYS_recvfrom, socket, NULL, 0, MSG_DONTWAIT, NULL, NULL);
 
-    if (result == (long)head_size)
-        return 0;
-    return result < 0 && result != -ECONNRESET ? result : -EPIPE;
+    return result < 0 ? result : 0;
 }

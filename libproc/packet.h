@@ -20,12 +20,13 @@ struct packet {
 /* 0, or -errno. Neither raises SIGPIPE; with `wait` they wait, and -EINTR is passed on; else -EAGAIN. */
 long packet_send(int socket, const struct packet *packet, bool wait);
 
-/* -EPIPE: the other side is closed. */
-long packet_receive(int socket, struct packet *packet, bool wait);
+/* The next one, with descriptors of the receiver's, which is still there afterwards: so nothing is lost that cannot be used now.
+ * -EAGAIN: there is none; -EMFILE: no descriptor is free; -EPIPE: the other side is closed. */
+long packet_look(int socket, struct packet *packet);
+
+/* Now it is gone. -EAGAIN: somebody else was faster. */
+long packet_drop(int socket);
 
 void packet_close_fds(struct packet *packet);
-
-/* Looks at the next one: its head alone. It stays. */
-long packet_look(int socket, void *head, size_t head_size);
 
 #endif

@@ -22,7 +22,7 @@ static int fail(int error)
 /* Whoever begins to manage it is told that somebody else does, as long as we have not made all that belongs to it. */
 static int lock_area(struct proc_pool *pool)
 {
-    return robust_lock(&pool->area.head->manager, 0) > 0 ? 0 : fail(EBUSY);
+    return robust_lock(&pool->area.head->manager, POOL_A_MOMENT_MS) > 0 ? 0 : fail(EBUSY);
 }
 
 static void describe(const struct proc_pool *pool)
@@ -96,6 +96,7 @@ static struct proc_pool *pool_new(key_t key)
     pool->queue = -1;
     pool->listener.fd = -1;
     pool->bell = -1;
+    ends_enlist(&pool->passed);
     pool->maker = (pid_t)raw(SYS_getpid);
     return pool;
 }
@@ -166,21 +167,23 @@ static void free_managing(struct proc_pool *pool)
 {
     if (pool_is_managed_here(pool))
         pool_end(pool);
-    if (pool->own_manager && pool->own_manager->owner == (pid_t)raw(SYS_getpid))
+    else if (pool_has_begun(pool))
+        pool_forget(pool);
+    if (pool->own_manager)
         manager_close(pool->own_manager);
 }
 
 void proc_pool_free(struct proc_pool *pool)
 {
-    if (!pool)
+    if (!pool || pool->self) /* a worker needs it to its end */
         return;
     int saved = errno;
     free_managing(pool);
     if (pool->queue >= 0 && pool->key == PROC_PRIVATE)
         private_ipc_remove(&pool->private_ipc);
+    ends_delist(&pool->passed);
     listener_close(&pool->listener);
-    if (pool->area.head)
-        pool_area_close(&pool->area);
+    pool_area_close(&pool->area);
     if (!pool->is_attached)
         pool_options_free(&pool->options);
     free(pool->own_manager);

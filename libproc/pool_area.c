@@ -139,7 +139,9 @@ int pool_area_open(struct pool_area *area, key_t key, unsigned workers, bool *is
 
 void pool_area_close(struct pool_area *area)
 {
-    mapping_close(&area->mapping);
+    if (area->head)
+        mapping_close(&area->mapping);
+    area->head = NULL;
 }
 
 /* ---- what is in it ---- */
@@ -157,6 +159,14 @@ size_t pool_area_message_room(const struct pool_area *area)
 struct slot_place pool_area_place(const struct pool_area *area, uint32_t slot)
 {
     return (struct slot_place){&area->slots[slot], pool_area_message(area, slot), slot};
+}
+
+void pool_area_nudge_taken(const struct pool_area *area)
+{
+    uint32_t nudges = atomic_load(&area->head->nudges);
+
+    while (nudges > 0 && !atomic_compare_exchange_weak(&area->head->nudges, &nudges, nudges - 1))
+        ;
 }
 
 static bool is_to_be_tried(enum slot_state state)

@@ -65,6 +65,9 @@ struct slot_message *pool_area_message(const struct pool_area *area, uint32_t sl
 size_t pool_area_message_room(const struct pool_area *area);
 struct slot_place pool_area_place(const struct pool_area *area, uint32_t slot);
 
+/* There is one less: after its slot says that it is done with, so that it is not counted twice. */
+void pool_area_nudge_taken(const struct pool_area *area);
+
 /* Sums over the slots. */
 struct pool_sums {
     uint64_t done, retried, dead;

@@ -65,7 +65,7 @@ static bool is_resized(const struct proc_pool *pool)
     for (unsigned i = 0; i < pool->target; i++) {
         const struct member *member = pool->members[i];
 
-        if (!member->is_over && !member->restart.id && !(member->holder && member->holder->ready))
+        if (!member->is_over && !timeout_is_set(&member->restart) && !(member->holder && member->holder->ready))
             return false;
     }
     return true;

@@ -14,7 +14,7 @@ static bool has_another_manager(const struct proc_pool *pool)
 {
     pthread_mutex_t *manager = &pool->area.head->manager;
 
-    if (robust_lock(manager, 0) <= 0)
+    if (robust_lock(manager, POOL_A_MOMENT_MS) <= 0)
         return true;
     robust_unlock(manager);
     return false;

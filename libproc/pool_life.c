@@ -37,8 +37,10 @@ static void look_whether_drained(struct proc_pool *pool)
 {
     bool is_empty = !judge_has_jobs(pool) && !runner_any_busy(pool);
 
-    if (is_empty && pool->was_empty)
+    if (is_empty && pool->was_empty) {
+        pool->has_drained = true;
         pool_stop(pool);
+    }
     pool->was_empty = is_empty;
 }
 
@@ -54,9 +56,9 @@ static void react_to_poll(struct reaction *reaction, const struct proc_event *ev
     if (pool->stage == POOL_DRAINS)
         look_whether_drained(pool);
     if (pool->stage == POOL_DRAINS)
-        timeout_set(&pool->poll, pool->waiter, DRAIN_POLL_MS);
-    else if (has_foreign || has_letters)
-        timeout_set(&pool->poll, pool->waiter, FOREIGN_POLL_MS);
+        timeout_set(&pool->poll, pool, DRAIN_POLL_MS);
+    else if (has_foreign || has_letters || pool->is_deaf)
+        timeout_set(&pool->poll, pool, FOREIGN_POLL_MS);
 }
 
 /* ---- its beginning ---- */
@@ -103,6 +105,7 @@ static int make_bell(struct proc_pool *pool)
         return 0;
     pool->bell = queue_bell_open();
     pool->ringer = member_new_ringer(pool);
+    ends_set(&pool->passed, END_OUT, pool->bell);
     if (pool->bell < 0 || !pool->ringer)
         return -1;
     member_look_later(pool->ringer);
@@ -111,8 +114,7 @@ static int make_bell(struct proc_pool *pool)
 
 static void close_bell(struct proc_pool *pool)
 {
-    if (pool->bell >= 0)
-        raw(SYS_close, pool->bell);
+    ends_close(&pool->passed, END_OUT);
     pool->bell = -1;
 }
 
@@ -146,20 +148,20 @@ static void clear_rows(struct proc_pool *pool)
 static void take_over(struct proc_pool *pool)
 {
     clear_rows(pool);
-    if (pool->queue >= 0) {
-        job_queue_take_nudges(&pool->area, pool->queue);
+    if (pool->queue >= 0)
         job_files_sweep(pool->queue, &pool->area);
-    }
     judge_what_was_left(pool);
+    if (pool->queue >= 0)
+        job_queue_take_nudges(&pool->area, pool->queue);
     if (pool->foreign_count > 0)
-        timeout_set(&pool->poll, pool->waiter, FOREIGN_POLL_MS);
+        timeout_set(&pool->poll, pool, FOREIGN_POLL_MS);
 }
 
 int pool_begin(struct proc_pool *pool, struct proc_waiter *waiter)
 {
     struct pool_head *head = pool->area.head;
 
-    if (robust_lock(&head->manager, 0) <= 0)
+    if (robust_lock(&head->manager, POOL_A_MOMENT_MS) <= 0)
         return fail(EBUSY);
     pool->target = pool->options.workers;
     if (take_resources(pool) < 0) {
@@ -175,7 +177,9 @@ int pool_begin(struct proc_pool *pool, struct proc_waiter *waiter)
     pool->manager_pid = (pid_t)raw(SYS_getpid);
     pool->stage = POOL_RUNS;
     pool->result = 0;
-    pool->gave_up = pool->queue_is_gone = pool->was_empty = pool->reloading = pool->resizing = false;
+    pool->queue_failure = 0;
+    pool->is_deaf = pool->gave_up = pool->was_empty = pool->has_drained = pool->reloading = pool->resizing = false;
+    ends_set(&pool->passed, END_IN, pool->listener.fd); /* from now on others that are forked do not keep it */
     pool->poll.reaction.call = react_to_poll;
     pool_wake_init(pool);
     stuck_init(pool);
@@ -194,8 +198,17 @@ int pool_begin(struct proc_pool *pool, struct proc_waiter *waiter)
 
 void pool_hear(struct proc_pool *pool)
 {
-    if (pool_is_at_work(pool) || pool->stage == POOL_STOPS)
-        notice_board_read(pool);
+    if (!pool_has_begun(pool))
+        return;
+    pool->is_deaf = notice_board_read(pool) == NOTICES_NOT_NOW;
+    if (pool->is_deaf && !timeout_is_set(&pool->poll))
+        timeout_set(&pool->poll, pool, FOREIGN_POLL_MS);
+}
+
+void pool_hear_out(struct proc_pool *pool)
+{
+    while (pool_has_begun(pool) && notice_board_read(pool) == NOTICES_MORE)
+        ;
 }
 
 /* ---- its end ---- */
@@ -220,15 +233,17 @@ int pool_drain(struct proc_pool *pool)
     if (pool->stage != POOL_RUNS)
         return 0;
     pool->stage = POOL_DRAINS;
-    pool->was_empty = false;
+    pool->was_empty = pool->has_drained = false;
     atomic_store(&pool->area.head->mood, pool->options.job ? POOL_DRAINING : POOL_WITHOUT_JOBS);
-    timeout_set(&pool->poll, pool->waiter, 0);
+    timeout_set(&pool->poll, pool, 0);
     return 0;
 }
 
 static void give_up(struct proc_pool *pool)
 {
-    pool->result = pool->queue_is_gone ? EIDRM : ECHILD;
+    bool is_gone = pool->queue_failure == EINVAL || pool->queue_failure == EIDRM;
+
+    pool->result = is_gone ? EIDRM : pool->queue_failure ? pool->queue_failure : ECHILD;
     if (pool->gave_up)
         pool_tell(pool, (struct happening){.type = PROC_POOL_GAVE_UP, .worker = -1});
     pool_stop(pool);
@@ -244,6 +259,25 @@ static bool nobody_is_left(const struct proc_pool *pool)
     return true;
 }
 
+void pool_forget(struct proc_pool *pool)
+{
+    if (ends_give(&pool->passed, END_IN) < 0) /* it was closed when this process was forked */
+        pool->listener.fd = -1;
+    runner_forget_all(pool);
+    for (unsigned i = 0; i < pool->member_count; i++) {
+        member_forget(pool->members[i]);
+        pool->members[i] = NULL;
+    }
+    pool->member_count = 0;
+    if (pool->ringer)
+        member_forget(pool->ringer);
+    pool->ringer = NULL;
+    notices_close(&pool->notices);
+    failures_free(&pool->failures);
+    free_tables(pool);
+    close_bell(pool);
+}
+
 void pool_end(struct proc_pool *pool)
 {
     struct pool_head *head = pool->area.head;
@@ -252,17 +286,18 @@ void pool_end(struct proc_pool *pool)
         runner_free(pool->runners);
     while (pool->detached)
         runner_leave_behind(pool->detached);
-    timeout_stop(&pool->wake, pool->waiter);
-    timeout_stop(&pool->poll, pool->waiter);
-    timeout_stop(&pool->watch, pool->waiter);
+    timeout_stop(&pool->wake, pool);
+    timeout_stop(&pool->poll, pool);
+    timeout_stop(&pool->watch, pool);
     for (unsigned i = 0; i < pool->member_count; i++)
-        timeout_stop(&pool->members[i]->restart, pool->waiter);
+        timeout_stop(&pool->members[i]->restart, pool);
     if (pool->ringer)
-        timeout_stop(&pool->ringer->restart, pool->waiter);
+        timeout_stop(&pool->ringer->restart, pool);
     notices_close(&pool->notices);
     failures_free(&pool->failures);
     free_tables(pool);
     close_bell(pool);
+    ends_give(&pool->passed, END_IN);
     pool->runner_count = 0;
     pool->stage = POOL_OVER;
     if (pool->queue >= 0)
@@ -271,6 +306,24 @@ void pool_end(struct proc_pool *pool)
         atomic_store(&head->mood, POOL_OPEN);
     pool->waiter = NULL;
     robust_unlock(&head->manager);
+}
+
+/* Somebody may have been about to hand one in when the drain began. */
+static void end_unless_late_jobs(struct proc_pool *pool)
+{
+    bool has_late_jobs = pool->has_drained && pool->result == 0 && pool->queue >= 0 && job_queue_messages(pool->queue) > 0;
+
+    if (!has_late_jobs) {
+        pool_end(pool);
+        return;
+    }
+    pool->stage = POOL_RUNS;
+    pool_drain(pool);
+    for (unsigned i = 0; i < pool->target; i++)
+        member_look_later(pool->members[i]);
+    if (pool->ringer)
+        member_look_later(pool->ringer);
+    pool_wake(pool);
 }
 
 /* ---- conclusions ---- */
@@ -287,9 +340,9 @@ static void settle_members(struct proc_pool *pool)
 
 void pool_settle(struct proc_pool *pool)
 {
-    while (pool_is_at_work(pool) && (pool->changed || pool->due || pool->gave_up || pool->queue_is_gone)) {
+    while (pool_is_at_work(pool) && (pool->changed || pool->due || pool->gave_up || pool->queue_failure)) {
         pool->changed = false;
-        if (pool->gave_up || pool->queue_is_gone) {
+        if (pool->gave_up || pool->queue_failure) {
             give_up(pool);
             break;
         }
@@ -300,5 +353,5 @@ void pool_settle(struct proc_pool *pool)
             pool_stop(pool);
     }
     if (pool->stage == POOL_STOPS && pool->runner_count == 0)
-        pool_end(pool);
+        end_unless_late_jobs(pool);
 }

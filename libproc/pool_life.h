@@ -7,11 +7,15 @@
 /* This process, and this thread, manages it from now on. -1 with errno: EBUSY: somebody else does. */
 int pool_begin(struct proc_pool *pool, struct proc_waiter *waiter);
 
-/* Reads what its workers say. */
+/* Reads what its workers say; all of it, also what takes long. */
 void pool_hear(struct proc_pool *pool);
+void pool_hear_out(struct proc_pool *pool);
 
 /* Draws the conclusions of all that has come: starts what is to be started, goes on with a reload, ends. */
 void pool_settle(struct proc_pool *pool);
+
+/* In a forked copy: frees memory, and closes descriptors of its own. */
+void pool_forget(struct proc_pool *pool);
 
 /* Lets go of everything; workers that are left are killed. */
 void pool_end(struct proc_pool *pool);

@@ -1,7 +1,9 @@
 /* Managing pools: until they have stopped, or step by step in a loop of the program's own. */
 #include "kernel.h"
+#include "leaving.h"
 #include "manager.h"
 #include "pool_life.h"
+#include "worker.h"
 
 static int fail(int error)
 {
@@ -18,6 +20,8 @@ static int begin(struct manager *manager, struct proc_pool *pool)
     if (pool_has_begun(pool))
         return fail(EBUSY);
     pool->manager = manager;
+    pool->siblings = manager->pools;
+    pool->sibling_count = manager->count;
     manager->is_at_it = true;
     int result = pool_begin(pool, manager->waiter);
     manager->is_at_it = false;
@@ -25,6 +29,7 @@ static int begin(struct manager *manager, struct proc_pool *pool)
         return result;
     int failure = errno;
     pool_end(pool);
+    pool->stage = POOL_NOT_BEGUN;
     return fail(failure);
 }
 
@@ -87,6 +92,8 @@ int proc_pool_run_all(struct proc_pool *const *pools, size_t count)
     if (result == 0)
         result = run(&manager);
     manager_close(&manager);
+    if (manager.was_terminated && worker_current()) /* a pool in a worker of another one: so the worker is to leave */
+        leaving_ask();
     return result;
 }
 
@@ -106,6 +113,7 @@ static int own_manager(const struct proc_pool *pool)
         return fail(EINVAL);
     if (manager->owner != 0 && manager->owner == (pid_t)raw(SYS_getpid))
         return manager->ends.fd[END_EPOLL];
+    manager_close(manager);
     return manager_open(manager);
 }
 
@@ -137,6 +145,10 @@ int proc_pool_poll(struct proc_pool *pool, int timeout_ms)
 {
     if (timeout_ms < -1)
         return fail(EINVAL);
+    if (pool_is_managed_here(pool) && pool->manager->is_at_it)
+        return fail(EDEADLK);
+    if (pool_is_managed_here(pool) && pool->manager != pool->own_manager)
+        return fail(EBUSY);
     if (own_manager(pool) < 0)
         return -1;
     if (pool->stage == POOL_NOT_BEGUN)

@@ -24,7 +24,9 @@ struct reaction {
 /* An alarm of the waiter's, one at a time. */
 struct timeout {
     struct reaction reaction;
-    int id; /* 0: it is not set */
+    int id;               /* 0: it is not set */
+    int64_t at_ns;        /* without memory for it: when it is to be; else 0 */
+    struct timeout *next; /* … of those that are to be set again */
 };
 
 /* One worker process, from its start until it is reaped. */
@@ -57,6 +59,9 @@ struct member {
     struct member *next_due;
 };
 
+/* So long those may hold the manager's lock who only look whether there is one. */
+#define POOL_A_MOMENT_MS 100
+
 enum pool_stage {
     POOL_NOT_BEGUN,
     POOL_RUNS,
@@ -73,6 +78,7 @@ struct proc_pool {
     pid_t maker;                     /* whose the private queue and the socket are */
     bool is_attached;
     struct listener listener;
+    struct ends passed;              /* what workers keep when they are forked: END_IN: the listener, END_OUT: the bell */
     struct private_ipc private_ipc;
     struct manager *own_manager;     /* for proc_pool_fd and proc_pool_poll; … */
     struct proc_pool *alone[1];      /* … whose only pool it is */
@@ -80,14 +86,18 @@ struct proc_pool {
 
     /* In the manager, once it has begun. */
     struct manager *manager;
+    struct proc_pool *const *siblings; /* its pools */
+    size_t sibling_count;
     struct proc_waiter *waiter; /* the manager's */
     pid_t manager_pid;
     enum pool_stage stage;
     enum pool_stage wanted;  /* before it has begun: what it was told to become */
     int result;              /* 0, or the errno that it ends with */
     bool changed;            /* a process has come, gone, or become ready */
-    bool gave_up, queue_is_gone, was_empty;
+    bool gave_up, was_empty, has_drained;
+    int queue_failure;       /* why workers cannot take jobs; 0: they can */
     struct notices notices;
+    bool is_deaf;            /* one of them cannot be read now: they are looked at again after a while */
     int bell;                /* with clients: see queue_bell.h; else -1 */
     struct member *ringer;   /* … and who rings it; NULL: nobody */
     struct member **members; /* by index, those that have been */
@@ -110,6 +120,7 @@ struct proc_pool {
     struct timeout watch;    /* the next look at jobs that take too long */
     struct timeout poll;     /* and at what nobody tells of */
     struct timeout wake;     /* rings at once: the program has told the pool to do something */
+    struct timeout *unset;   /* those for which there was no memory */
 };
 
 /* Whether it has a manager that this process, or the one that it is a copy of, has begun to be. */
@@ -139,7 +150,11 @@ void pool_wake_init(struct proc_pool *pool);
 void pool_wake(struct proc_pool *pool);
 
 /* Sets a timeout, or another time for one that is set; and stops it. */
-void timeout_set(struct timeout *timeout, struct proc_waiter *waiter, int64_t in_ms);
-void timeout_stop(struct timeout *timeout, struct proc_waiter *waiter);
+void timeout_set(struct timeout *timeout, struct proc_pool *pool, int64_t in_ms);
+void timeout_stop(struct timeout *timeout, struct proc_pool *pool);
+bool timeout_is_set(const struct timeout *timeout);
+
+/* Those for which there was no memory. */
+void timeouts_set_again(struct proc_pool *pool);
 
 #endif

@@ -90,7 +90,7 @@ static int send_from_worker(struct proc_pool *pool, const struct proc_worker *wo
         packet.fds[0] = (int)file;
         packet.size = 0;
     }
-    long result = notice_send(pool->notices.workers_end, &notice, &packet);
+    long result = notice_send(notices_way_in(&pool->notices), &notice, &packet);
     packet_close_fds(&packet);
     return result < 0 ? fail((int)-result) : 0;
 }

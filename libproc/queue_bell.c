@@ -76,7 +76,7 @@ static void let_fetch(const struct pool_area *area, const struct slot_place *own
     own->slot->due = 0;
     slot_set_state(own->slot, SLOT_WAITING);
     atomic_fetch_add(&area->head->waits_told, 1);
-    while (!leaving.asked && slot_state(own->slot) != SLOT_DONE) {
+    while (!leaving.asked && !slot_is_free(own->slot)) {
         atomic_store(&area->head->bell, RINGS);
         queue_bell_ring(bell);
         sleep_while(&area->head->bell, RINGS, deadline_in(FETCH_POLL_MS));
@@ -89,8 +89,8 @@ static void take_empty(const struct pool_area *area, const struct slot_place *ow
         let_fetch(area, own, bell);
         return;
     }
-    atomic_fetch_sub(&area->head->nudges, 1);
     slot_set_state(own->slot, SLOT_DONE);
+    pool_area_nudge_taken(area);
     ring_and_wait(area->head, bell);
 }
 

@@ -92,7 +92,7 @@ static struct proc *spawn(struct runner *runner)
         snprintf(title, sizeof title, "%s: queue", runner->pool->options.name);
     else
         snprintf(title, sizeof title, "%s: worker %u", runner->pool->options.name, runner->index);
-    return spawn_prepared(&options, worker_prepare);
+    return spawn_with_hooks(&options, (struct launch_hooks){worker_keep, worker_prepare});
 }
 
 static void react_to_grace(struct reaction *reaction, const struct proc_event *event)
@@ -146,7 +146,6 @@ static void note_start(struct runner *runner)
     atomic_store(&runner_row(pool, runner->index)->generation, runner->generation);
     if (runner->generation > 1 && runner->index != pool_ringers_index(pool))
         atomic_fetch_add(&pool->area.head->restarts, 1);
-    pool_tell(pool, (struct happening){.type = PROC_POOL_WORKER_STARTED, .worker = (int)runner->index, .pid = proc_pid(runner->proc)});
 }
 
 struct runner *runner_start(struct member *member, void (*ended)(struct reaction *, const struct proc_event *))
@@ -184,7 +183,7 @@ void runner_ask(struct runner *runner)
     proc_kill(runner->proc, SIGTERM);
     proc_kill(runner->proc, SIGCONT);
     if (runner->pool->options.grace_ms >= 0)
-        timeout_set(&runner->kill, runner->pool->waiter, runner->pool->options.grace_ms);
+        timeout_set(&runner->kill, runner->pool, runner->pool->options.grace_ms);
 }
 
 void runner_kill(struct runner *runner)
@@ -210,7 +209,7 @@ static void leave_row(const struct runner *runner)
 
 static void leave_pool(struct runner *runner)
 {
-    timeout_stop(&runner->kill, runner->pool->waiter);
+    timeout_stop(&runner->kill, runner->pool);
     delist(runner, &runner->pool->runners);
     runner->pool->runner_count--;
     leave_row(runner);
@@ -280,4 +279,22 @@ bool runner_any_busy(const struct proc_pool *pool)
         if (atomic_load(&runner_slot(runner)->busy_since_ns) != 0)
             return true;
     return false;
+}
+
+static void forget(struct runner *runner)
+{
+    while (runner) {
+        struct runner *next = runner->next;
+
+        proc_free(runner->proc);
+        free(runner);
+        runner = next;
+    }
+}
+
+void runner_forget_all(struct proc_pool *pool)
+{
+    forget(pool->runners);
+    forget(pool->detached);
+    pool->runners = pool->detached = NULL;
 }

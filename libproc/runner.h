@@ -4,7 +4,7 @@
 
 #include "pool_state.h"
 
-/* Starts one for the member. `ended` is called when it has ended, and was reaped by the waiter. NULL with errno. */
+/* Starts one for the member, which is still to be told. `ended` is called when it has ended, and was reaped by the waiter. NULL with errno. */
 struct runner *runner_start(struct member *member, void (*ended)(struct reaction *, const struct proc_event *));
 
 /* Asks it to leave, and has it killed after the grace period. Once. */
@@ -32,6 +32,9 @@ bool runner_any_busy(const struct proc_pool *pool);
 
 /* Kills and reaps it, at the end of the pool. */
 void runner_free(struct runner *runner);
+
+/* A forked copy of all of them. */
+void runner_forget_all(struct proc_pool *pool);
 
 /* The scoreboard's row of an index says that this one holds it. */
 void runner_show(struct runner *runner, enum proc_worker_state phase);

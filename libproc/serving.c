@@ -48,14 +48,25 @@ static void count_client_job(struct slot *slot, enum job_fate fate)
         slot_count_retry(slot);
 }
 
+/* What it waits for now is not the job. Who takes no more needs his slot no more; nor does anybody when the manager is gone. */
+static void leave_to_manager(struct serving *serving)
+{
+    struct proc_worker *worker = serving->worker;
+
+    atomic_store(&worker_slot(worker)->busy_since_ns, 0);
+    if (worker_say(worker, NOTICE_FAILED) < 0)
+        leaving_ask();
+    else if (!worker->is_detached)
+        job_queue_wait_for_judgement(&serving->queue);
+}
+
 static void fail(struct serving *serving, struct taken_job *taken)
 {
     struct taken_job failed = *taken;
     enum job_fate fate = taken->source->give_back(taken->source, taken);
 
     if (fate == JOB_LEFT_TO_MANAGER) {
-        worker_say(serving->worker, NOTICE_FAILED);
-        job_queue_wait_for_judgement(&serving->queue);
+        leave_to_manager(serving);
         return;
     }
     count_client_job(worker_slot(serving->worker), fate);
@@ -148,8 +159,8 @@ int serve_jobs(struct proc_worker *worker)
         if (is_last) /* those that it has accepted are answered */
             clients_stop(serving.clients);
     }
-    if (result < 0) /* there is no queue any more */
-        worker_say(worker, NOTICE_NO_QUEUE);
+    if (result < 0)
+        worker_say_queue_fails(worker, errno);
     clients_free(serving.clients);
     return 0;
 }

@@ -79,3 +79,24 @@ int signals_take(kernel_sigset which, siginfo_t *info)
 
     return signo > 0 ? (int)signo : 0;
 }
+
+#ifdef __x86_64__
+#define HAS_RESTORER 0x04000000
+/* Where a handler returns to; elsewhere the kernel brings it along. */
+__attribute__((naked)) static void return_from_handler(void)
+{
+    __asm__ volatile("mov $15, %eax\n\tsyscall"); /* rt_sigreturn */
+}
+#else
+#define HAS_RESTORER 0
+#define return_from_handler NULL
+#endif
+
+void signals_catch(int signo, void (*handler)(int), enum signals_how_often how_often)
+{
+    struct kernel_sigaction action = {.handler = handler, .flags = HAS_RESTORER, .restorer = return_from_handler};
+
+    if (how_often == SIGNALS_ONCE)
+        action.flags |= SA_RESETHAND;
+    signals_set_action(signo, &action);
+}

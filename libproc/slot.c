@@ -36,7 +36,7 @@ void slot_open(struct slot *slot, struct slot_message *message)
 bool slot_has_job(const struct slot *slot, const struct slot_message *message)
 {
     switch (slot_state(slot)) {
-    case SLOT_NEW:
+    case SLOT_EMPTY:
     case SLOT_DONE:
         return false;
     case SLOT_OPEN:
@@ -72,7 +72,7 @@ static bool move(const struct slot_place *from, enum slot_state expected, enum s
     bool is_ours = atomic_compare_exchange_strong(&from->slot->word, &before, word_of(on_its_way, to->number, done));
     if (is_ours) {
         copy_job(from, to, more_attempts);
-        slot_set_state(from->slot, SLOT_DONE);
+        slot_set_state(from->slot, SLOT_EMPTY);
     }
     atomic_store(&to->slot->taking, 0);
     return is_ours;
@@ -95,7 +95,7 @@ static void settle(const struct slot_place *from, enum slot_state on_its_way, en
     uint64_t word = word_of(on_its_way, to->number, done);
     bool has_arrived = atomic_load(&to->message->type) != 0;
 
-    atomic_compare_exchange_strong(&from->slot->word, &word, word_of(has_arrived ? SLOT_DONE : before, 0, done));
+    atomic_compare_exchange_strong(&from->slot->word, &word, word_of(has_arrived ? SLOT_EMPTY : before, 0, done));
 }
 
 void slot_settle_move(const struct slot_place *from, const struct slot_place *to)
@@ -105,7 +105,7 @@ void slot_settle_move(const struct slot_place *from, const struct slot_place *to
     atomic_store(&to->slot->taking, 0);
 }
 
-/* Nothing is lost if the attempt is counted, and then not made. */
+/* If it is killed before it has counted the attempt, the job has one more: nothing is lost. */
 bool slot_reopen(struct slot *slot)
 {
     uint64_t done = slot_done(slot), waiting = word_of(SLOT_WAITING, 0, done);

@@ -19,9 +19,9 @@
 #include <sys/types.h>
 
 enum slot_state {
-    SLOT_NEW,     /* as it was made */
+    SLOT_EMPTY,   /* as it was made; or its job has been moved, of which the text is still there */
     SLOT_OPEN,    /* for a message; if there is one, it is the job in hand */
-    SLOT_DONE,    /* what is in it does not matter any more */
+    SLOT_DONE,    /* the job that is in it does not matter any more */
     SLOT_FAILED,  /* the job's function has not returned 0: the manager is to judge it */
     SLOT_PARTING, /* … and moves it out of a living worker's way */
     SLOT_WAITING, /* the job is to be tried again */
@@ -87,6 +87,14 @@ void slot_finish(struct slot *slot);
 
 /* Empties it for the next message. */
 void slot_open(struct slot *slot, struct slot_message *message);
+
+/* Whether its owner may open it again. */
+static inline bool slot_is_free(const struct slot *slot)
+{
+    enum slot_state state = slot_state(slot);
+
+    return state == SLOT_EMPTY || state == SLOT_DONE;
+}
 
 /* Whether there is anything in it that must not be lost. */
 bool slot_has_job(const struct slot *slot, const struct slot_message *message);

@@ -12,13 +12,13 @@ static int start(struct launch *launch)
     return launch->options.argv && clone_shares_memory() ? launch_program(launch) : launch_forked(launch);
 }
 
-struct proc *spawn_prepared(const struct proc_options *options, void (*prepare)(void *arg))
+struct proc *spawn_with_hooks(const struct proc_options *options, struct launch_hooks hooks)
 {
     struct launch launch;
     struct proc *proc = NULL;
     int planned = launch_plan(&launch, options);
 
-    launch.prepare = prepare;
+    launch.hooks = hooks;
     if (planned == 0 && start(&launch) == 0) {
         proc = launch.proc;
         launch.proc = NULL;
@@ -35,5 +35,5 @@ struct proc *proc_spawn_sized(const struct proc_options *given, size_t size)
         step_failed("options");
         return NULL;
     }
-    return spawn_prepared(&options, NULL);
+    return spawn_with_hooks(&options, (struct launch_hooks){NULL, NULL});
 }

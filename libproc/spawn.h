@@ -2,9 +2,9 @@
 #ifndef LIBPROC_SPAWN_H
 #define LIBPROC_SPAWN_H
 
-#include <proc/process.h>
+#include "launch.h"
 
-/* As proc_spawn. In a callback child `prepare` is called with the options' arg while all signals are blocked; NULL: nothing is. */
-struct proc *spawn_prepared(const struct proc_options *options, void (*prepare)(void *arg));
+/* As proc_spawn. */
+struct proc *spawn_with_hooks(const struct proc_options *options, struct launch_hooks hooks);
 
 #endif

@@ -26,7 +26,7 @@ void stuck_look(struct proc_pool *pool)
 {
     int64_t now = monotonic_ns(), limit = limit_ns(pool), next = now + limit;
 
-    if (limit == 0 || pool->watch.id)
+    if (limit == 0 || timeout_is_set(&pool->watch))
         return;
     for (struct runner *runner = pool->runners; runner; runner = runner->next) {
         int64_t since = since_ns(runner);
@@ -38,7 +38,7 @@ void stuck_look(struct proc_pool *pool)
         else if (since + limit < next)
             next = since + limit;
     }
-    timeout_set(&pool->watch, pool->waiter, (next - now) / 1000000 + 1);
+    timeout_set(&pool->watch, pool, (next - now) / 1000000 + 1);
 }
 
 static void react(struct reaction *reaction, const struct proc_event *event)

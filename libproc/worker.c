@@ -23,6 +23,17 @@ struct proc_worker *worker_current(void)
 
 /* ---- birth ---- */
 
+/* The way to its manager, and to those of the other pools that he manages. */
+void worker_keep(void *arg)
+{
+    struct proc_pool *pool = ((const struct runner *)arg)->pool;
+
+    ends_keep(&pool->passed);
+    for (size_t i = 0; i < pool->sibling_count; i++)
+        if (pool_has_begun(pool->siblings[i]))
+            ends_keep(&pool->siblings[i]->notices.workers);
+}
+
 void worker_prepare(void *arg)
 {
     const struct runner *runner = arg;
@@ -92,7 +103,7 @@ static int ring_the_bell(struct proc_worker *worker)
 
     worker_say(worker, NOTICE_READY);
     if (queue_bell_serve(&pool->area, pool->queue, worker->slot, pool->bell) < 0)
-        worker_say(worker, NOTICE_NO_QUEUE);
+        worker_say_queue_fails(worker, errno);
     return 0;
 }
 
@@ -104,6 +115,7 @@ static int live(struct proc_worker *worker)
         return ring_the_bell(worker);
     if (options->start && options->start(worker, options->arg) != 0)
         return WORKER_FAILED_TO_START;
+    leaving_follow_manager_again();
     atomic_store(&worker_slot(worker)->alive_ns, monotonic_ns());
     if (worker_say(worker, NOTICE_READY) < 0)
         return 0;

@@ -50,7 +50,7 @@ static int open_mailbox(struct proc_worker *worker)
         return -1;
     packet.fds[0] = pair[1];
     packet.fds[1] = pair[0];
-    long result = notice_send(worker->pool->notices.workers_end, &notice, &packet);
+    long result = notice_send(notices_way_in(&worker->pool->notices), &notice, &packet);
     raw(SYS_close, pair[1]);
     if (result < 0) {
         raw(SYS_close, pair[0]);
@@ -88,21 +88,27 @@ int proc_worker_fd(struct proc_worker *worker)
 
 /* ---- receiving ---- */
 
-static long take(struct proc_worker *worker, const struct letter_head *head, void *buf)
+static void confirm(const struct proc_worker *worker)
 {
-    struct letter_head taken;
-    struct packet packet = {&taken, sizeof taken, buf, head->size, PACKET_NO_FDS};
     struct notice notice = worker_notice(worker, NOTICE_READ);
-    bool is_in_file = head->size > LETTER_IN_PACKET;
 
-    if (is_in_file)
-        packet.size = 0;
-    long result = packet_receive(worker->mailbox, &packet, false);
-    if (result == 0 && is_in_file)
-        result = packet.fds[0] < 0 ? -EMFILE : letter_read_file(packet.fds[0], buf, head->size);
+    worker_tell(worker, &notice);
+}
+
+/* Of one that lies in a file only the head is in the packet. */
+static long take(struct proc_worker *worker, const struct letter_head *head, struct packet *packet)
+{
+    long result = 0;
+
+    if (head->size > LETTER_IN_PACKET) {
+        result = letter_read_file(packet->fds[0], packet->data, head->size);
+        packet->fds[0] = -1;
+    }
+    if (result == 0)
+        result = packet_drop(worker->mailbox);
     if (result < 0)
         return result;
-    worker_tell(worker, &notice);
+    confirm(worker);
     return (long)head->size;
 }
 
@@ -110,13 +116,13 @@ static long take(struct proc_worker *worker, const struct letter_head *head, voi
 static long receive(struct proc_worker *worker, void *buf, size_t size, int *from)
 {
     struct letter_head head;
-    long result = packet_look(worker->mailbox, &head, sizeof head);
+    struct packet packet = {&head, sizeof head, buf, size, PACKET_NO_FDS};
+    long result = packet_look(worker->mailbox, &packet);
 
     if (result < 0)
         return result;
-    if (head.size > size)
-        return -EMSGSIZE;
-    result = take(worker, &head, buf);
+    result = head.size > size ? -EMSGSIZE : take(worker, &head, &packet);
+    packet_close_fds(&packet);
     if (result >= 0 && from)
         *from = head.from;
     return result;

@@ -24,5 +24,6 @@ struct slot *worker_slot(const struct proc_worker *worker);
 struct notice worker_notice(const struct proc_worker *worker, enum notice_kind kind);
 long worker_tell(const struct proc_worker *worker, const struct notice *notice);
 long worker_say(const struct proc_worker *worker, enum notice_kind kind);
+long worker_say_queue_fails(const struct proc_worker *worker, int error);
 
 #endif

@@ -101,6 +101,11 @@ static inline const char *board_text(void)
     int last = board->nhappened;
     struct proc_pool_stats stats;
 
+    for (int i = 0; i < EVENT_TYPES; i++)
+        if (board->count[i] > 0)
+            size += snprintf(text + size, sizeof text - (size_t)size, " %d %s", board->count[i], names[i]);
+    size += snprintf(text + size, sizeof text - (size_t)size, ";");
+
     if (pool && proc_pool_stats(pool, &stats, NULL, 0) == 0)
         size += snprintf(text + size, sizeof text - (size_t)size, " %d submitted, %d done, %d dead, %d queued, %d idle, %d busy;",
                          (int)stats.submitted, (int)stats.done, (int)stats.dead, (int)stats.queued, (int)stats.idle,
@@ -441,11 +446,13 @@ static inline int manage(struct proc *self, void *options)
     return board->result < 0 ? 1 : 0;
 }
 
+static proc_main_fn *manager_main = manage;
+
 /* Its pool has a key; from then on `pool` is a view of it. It leads a process group. */
 static inline struct proc *must_manage(struct proc_pool_options options)
 {
     int before = board->managers;
-    struct proc *manager = must_spawn((struct proc_options){.main = manage, .arg = &options, .flags = PROC_NEW_GROUP});
+    struct proc *manager = must_spawn((struct proc_options){.main = manager_main, .arg = &options, .flags = PROC_NEW_GROUP});
 
     manages = false;
     MUST_BECOME(board->managers > before || !proc_running(manager));

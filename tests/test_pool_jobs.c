@@ -293,13 +293,13 @@ struct bare {
 static int note_bare(struct proc_worker *worker, const struct proc_job *job, void *arg)
 {
     const unsigned char *bytes = job->data;
-    int64_t sum = 0;
+    uint64_t sum = 0;
 
     (void)worker, (void)arg;
     for (size_t i = 0; i < job->size; i++)
         sum = sum * 31 + bytes[i];
     board->answers[0] = (int64_t)job->size;
-    board->answers[1] = sum;
+    board->answers[1] = (int64_t)sum;
     board->answers[2] = (int64_t)job->id;
     board->begun++;
     return board->answers[3] && job->attempt < (unsigned)board->answers[3] ? -1 : 0;
@@ -307,11 +307,11 @@ static int note_bare(struct proc_worker *worker, const struct proc_job *job, voi
 
 static int64_t bare_sum(const struct bare *bare, size_t size)
 {
-    int64_t sum = 0;
+    uint64_t sum = 0;
 
     for (size_t i = 0; i < size; i++)
         sum = sum * 31 + bare->bytes[i];
-    return sum;
+    return (int64_t)sum;
 }
 
 static void must_send_bare(key_t key, const struct bare *bare, size_t size)
@@ -579,6 +579,37 @@ START_TEST(large_jobs_wait_under_the_key)
     ck_assert_int_eq(board->orders[5].attempt, 1);
     must_end_well(manager);
     must_add_up();
+    must_remove_and_free();
+}
+END_TEST
+
+/* From slot to slot: with the first worker's death, and the second one's, and another manager in between. */
+START_TEST(a_large_job_keeps_its_file_until_it_is_done)
+{
+    struct proc_pool_options options = usual(2);
+
+    adopt();
+    options.job = check_large;
+    options.max_job_size = 1 << 20;
+    options.key = unused_key();
+    struct proc *manager = must_manage_ready(options);
+    must_submit_large(0, WAIT, 100000);
+    for (int attempt = 1; attempt <= 2; attempt++) {
+        MUST_BECOME(board->begun == attempt);
+        if (attempt == 2) {
+            kill(board->orders[0].by, SIGSTOP);
+            must_kill(manager);
+            manager = must_manage_ready(options);
+        }
+        kill(board->orders[0].by, SIGKILL);
+    }
+    board->gate = 1;
+    MUST_BECOME(stats_now().done + stats_now().dead == 1);
+    ck_assert_int_eq(board->begun, 3);
+    ck_assert_int_eq(board->ended, 1);
+    ck_assert_int_eq(board->wrong, 0);
+    must_end_well(manager);
+    bury();
     must_remove_and_free();
 }
 END_TEST
@@ -910,6 +941,7 @@ Suite *suite_make(void)
     tcase_add_loop_test(tcase, large_jobs_are_jobs_like_others, 0, 2);
     tcase_add_loop_test(tcase, no_file_of_a_large_job_is_left_when_the_pool_is_removed, 0, 2);
     tcase_add_test(tcase, large_jobs_wait_under_the_key);
+    tcase_add_test(tcase, a_large_job_keeps_its_file_until_it_is_done);
     tcase = tcase_pools(suite, "managers die");
     tcase_add_loop_test(tcase, a_job_in_hand_when_the_manager_is_killed_is_finished_and_not_run_again, 0, 2);
     tcase_add_loop_test(tcase, a_job_whose_worker_and_manager_are_killed_is_run_by_the_next, 0, 3);

@@ -105,8 +105,10 @@ static inline struct proc_pool *proc_pool_new(const struct proc_pool_options *op
 }
 
 /* Manages the pool until it has stopped. While it runs SIGTERM and SIGINT stop it, SIGHUP and SIGUSR1 reload it, SIGTTIN and
- * SIGTTOU make it one worker more or less; dispositions and mask are put back. Returns 0 after a stop, or when `restart` leaves
- * nobody to restart; -1 with errno: ECHILD when it gave up; EBUSY: it has a manager; EIDRM: its queue was removed. */
+ * SIGTTOU make it one worker more or less; dispositions and mask are put back. Other threads of the program must block these.
+ * Returns 0 after a stop, or when `restart` leaves nobody to restart; -1 with errno: ECHILD when it gave up; EBUSY: it has a
+ * manager, or the program has routed one of the signals; EIDRM: its queue was removed; EACCES: a worker has become a user who may
+ * not read it. */
 int proc_pool_run(struct proc_pool *pool);
 
 /* Several pools under one manager, all controlled by the signals. Returns when all have stopped; -1 if one of them would. */
@@ -114,8 +116,8 @@ int proc_pool_run_all(struct proc_pool *const *pools, size_t count);
 
 /* For a loop of one's own, in place of proc_pool_run: a descriptor that is readable when there is something to do, to be polled
  * and never read or closed (-1 with errno: EMFILE, ENFILE, ENOMEM); and what does it, after waiting up to timeout_ms. Signals are the caller's business. Returns 1 when
- * something was done, 0 when the time ran out, -1 with errno as proc_pool_run. The first call starts the workers; the pool is
- * over when proc_pool_done says so. */
+ * something was done, 0 when the time ran out, -1 with errno as proc_pool_run; EDEADLK: it was called in `event`. The first call
+ * starts the workers; the pool is over when proc_pool_done says so. */
 int proc_pool_fd(const struct proc_pool *pool);
 int proc_pool_poll(struct proc_pool *pool, int timeout_ms);
 
@@ -185,7 +187,7 @@ int proc_pool_stats(struct proc_pool *pool, struct proc_pool_stats *stats, struc
 /* The port of a "tcp:" address, also when it was given as 0. EINVAL: it has none. */
 int proc_pool_port(const struct proc_pool *pool);
 
-/* Removes the key's queue, with the jobs in it, and shared memory from the system. A manager that runs will stop. */
+/* Removes the key's queue, with the jobs in it, and shared memory from the system. A manager that hands out jobs will stop. */
 int proc_pool_remove(struct proc_pool *pool);
 
 /* In the process that runs it: workers that are left are killed, the socket is removed. What lies under a key stays. In any
