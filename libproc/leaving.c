@@ -15,6 +15,7 @@
 
 /* What the kernel sends when the manager dies: none that a program may have put aside, as it may SIGTERM. */
 #define MANAGER_DIED KERNEL_SIGNALS
+#define RING_AGAIN (KERNEL_SIGNALS - 1)
 
 struct leaving leaving;
 
@@ -22,7 +23,7 @@ struct leaving leaving;
 static pid_t manager, process, thread;
 static int grace_after_manager_ms = -1;
 static int ring_timer, end_timer;
-static volatile sig_atomic_t has_ring_timer, has_end_timer, bell_fd = -1;
+static volatile sig_atomic_t has_ring_timer, has_end_timer, manager_died, bell_fd = -1;
 
 /* struct sigevent as the kernel has it: the C libraries do not agree on a name for the thread. */
 struct kernel_sigevent {
@@ -46,9 +47,10 @@ static void set_timer(int timer, int64_t first_ns, int64_t every_ns)
     raw(SYS_timer_settime, timer, 0, &when, NULL);
 }
 
+/* If its other threads end later than the one that managed, the number is still its own for a moment. */
 bool leaving_manager_is_gone(void)
 {
-    return manager != 0 && raw(SYS_getppid) != manager;
+    return manager_died || (manager != 0 && raw(SYS_getppid) != manager);
 }
 
 static void ring(void)
@@ -79,6 +81,8 @@ static void on_signal(int signo)
         raw(SYS_tgkill, process, thread, signo);
         return;
     }
+    if (signo == MANAGER_DIED)
+        manager_died = 1;
     leaving_ask();
     if (leaving.waits && has_ring_timer)
         set_timer(ring_timer, RING_AGAIN_NS, RING_AGAIN_NS);
@@ -86,6 +90,11 @@ static void on_signal(int signo)
         has_end_timer = 0;
         set_timer(end_timer, grace_after_manager_ms * INT64_C(1000000) + 1, 0);
     }
+}
+
+static void interrupt(int signo)
+{
+    (void)signo;
 }
 
 void leaving_stop_ringing(void)
@@ -111,11 +120,12 @@ void leaving_prepare(pid_t its_manager)
     manager = its_manager;
     process = (pid_t)raw(SYS_getpid);
     thread = (pid_t)raw(SYS_gettid);
-    has_end_timer = 0;
+    has_end_timer = manager_died = 0;
     bell_fd = -1;
-    has_ring_timer = make_timer(MANAGER_DIED, SIGEV_THREAD_ID, &ring_timer);
+    has_ring_timer = make_timer(RING_AGAIN, SIGEV_THREAD_ID, &ring_timer);
     signals_catch(SIGTERM, on_signal, SIGNALS_EACH_TIME);
     signals_catch(MANAGER_DIED, on_signal, SIGNALS_EACH_TIME);
+    signals_catch(RING_AGAIN, interrupt, SIGNALS_EACH_TIME);
     ignore_what_is_the_managers();
 }
 
