@@ -1,5 +1,5 @@
-/* The files of jobs have names of their own kind: those who sweep the files of a large queue look for their messages in the queue,
- * and a job may be in a slot. What comes with a reference of such a queue is renamed. */
+/* The files of jobs have names of their own kind: those who sweep the files of a large queue look for their messages in the
+ * queue, and a job may be in a slot. What comes with a reference of such a queue is renamed. */
 #include "job_files.h"
 
 #include "kernel.h"

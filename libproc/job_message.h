@@ -24,8 +24,8 @@ struct job_header {
 
 struct job_header job_header_of(uint64_t id, size_t size, uint32_t flags);
 
-/* What lies in a slot that says nothing of it yet: of that length, or SLOT_LENGTH_UNKNOWN if its worker was killed before it could
- * note it. Then the slot says it. */
+/* What lies in a slot that says nothing of it yet: of that length, or SLOT_LENGTH_UNKNOWN if its worker was killed before it
+ * could note it. Then the slot says it. */
 enum message_kind { MESSAGE_JOB, MESSAGE_NUDGE, MESSAGE_DAMAGED };
 enum message_kind job_message_settle(const struct pool_area *area, uint32_t slot, int64_t length);
 

@@ -84,8 +84,9 @@ static long receive(struct job_queue *jobs, int flags)
 
     slot_open(own_slot(jobs), message);
     leaving_wait_begins();
-    long result = leaving.asked ? -EINTR
-                                : raw(SYS_msgrcv, jobs->queue, (void *)&message->type, pool_area_message_room(jobs->area), 0L, flags);
+    long result = -EINTR;
+    if (!leaving.asked)
+        result = raw(SYS_msgrcv, jobs->queue, (void *)&message->type, pool_area_message_room(jobs->area), 0L, flags);
     leaving_wait_ends();
     return result;
 }

@@ -1,4 +1,5 @@
-/* The way into a pool's queue. The header and the data are one message; what is larger lies in a file, and is named by the message. */
+/* The way into a pool's queue. The header and the data are one message; what is larger lies in a file, and is named by the
+ * message. */
 #include "job_queue.h"
 
 #include "job_message.h"
@@ -78,6 +79,10 @@ static long submit_file(int queue, uint64_t id, const void *data, size_t size, s
     struct msqid_ds status = {.msg_qnum = 0};
     long result = raw(SYS_msgctl, queue, IPC_STAT, &status);
 
+    /* A file for nothing would be costly, where it is tried again and again. */
+    if (result == 0 && deadline_left_ns(deadline) == 0 &&
+        status.__msg_cbytes + text_size(sizeof(struct large_name)) > status.msg_qbytes)
+        return -ETIMEDOUT;
     if (result == 0)
         result = large_place_find(&place, queue, LARGE_JOBS);
     return result < 0 ? result : send_name(queue, &place, job_header_of(id, size, JOB_IN_FILE), &status.msg_perm, data, deadline);

@@ -22,8 +22,8 @@ enum job_fate {
 #define JOB_NOT_RUN 2
 
 struct job_source {
-    /* Waits for a job. 1; JOB_NOT_RUN: one that cannot be run now, and is to be given back; 0: it is time to leave, and nothing is
-     * in hand; -1 with errno: there will be no more. */
+    /* Waits for a job. 1; JOB_NOT_RUN: one that cannot be run now, and is to be given back; 0: it is time to leave, and
+     * nothing is in hand; -1 with errno: there will be no more. */
     int (*take)(struct job_source *source, struct taken_job *taken);
     void (*done)(struct job_source *source, struct taken_job *taken);
     enum job_fate (*give_back)(struct job_source *source, struct taken_job *taken);

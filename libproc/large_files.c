@@ -52,7 +52,7 @@ static void write_path(const struct large_place *place, const struct large_name 
 
     if (name) {
         write_hex(name, path + length);
-        strcat(path, place->kind);
+        memcpy(path + length + HEX_SIZE, place->kind, strlen(place->kind) + 1);
     } else
         memcpy(path + length, LOCK_NAME, sizeof LOCK_NAME);
 }

@@ -1,5 +1,5 @@
-/* One message at a time is on its way: so none overtakes another. If it is to go to another process, the socket tells whether it has
- * been read. */
+/* One message at a time is on its way: so none overtakes another. If it is to go to another process, the socket tells whether
+ * it has been read. */
 #include "mailbox.h"
 
 #include "kernel.h"

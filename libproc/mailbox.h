@@ -15,8 +15,7 @@ struct letter {
 
 struct mailbox {
     struct letter *first, *last;
-    struct ends ends; /* END_CHANNEL: to the holder, once it has asked for its messages; END_PTY: the same as the holder has, so that
-                       * what it has not read can be taken back */
+    struct ends ends; /* once the holder has asked for its messages: to it; and as it has, to take back what it has not read */
     uint64_t serial; /* of that holder */
     bool is_sent;    /* the first one, which the holder has not said to have read */
 };

@@ -1,5 +1,5 @@
-/* Reading notices. Each says whose it is: one that comes after its worker's end, when another process has the slot, is known by its
- * serial number. Messages are taken from anyone. */
+/* Reading notices. Each says whose it is: one that comes after its worker's end, when another process has the slot, is known
+ * by its serial number. Messages are taken from anyone. */
 #include "notice_board.h"
 
 #include "judge.h"
@@ -165,7 +165,7 @@ static bool read_one(struct proc_pool *pool, const struct notice *notice, struct
 enum notices_left notice_board_read(struct proc_pool *pool)
 {
     int socket = pool->notices.ends.fd[END_CHANNEL];
-    char data[LETTER_IN_PACKET];
+    char data[LETTER_IN_PACKET] = "";
     struct notice notice;
 
     for (int i = 0; i < SOME; i++) {

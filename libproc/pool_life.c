@@ -65,8 +65,8 @@ static void react_to_poll(struct reaction *reaction, const struct proc_event *ev
 
 static int make_tables(struct proc_pool *pool)
 {
-    pool->members = calloc(pool->area.row_count, sizeof *pool->members);
-    pool->by_slot = calloc(pool->area.slot_count, sizeof *pool->by_slot);
+    pool->members = calloc(pool->area.row_count, sizeof(struct member *));
+    pool->by_slot = calloc(pool->area.slot_count, sizeof(struct runner *));
     pool->foreign = calloc(pool->area.slot_count, sizeof *pool->foreign);
     return pool->members && pool->by_slot && pool->foreign ? 0 : -1;
 }

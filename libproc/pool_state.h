@@ -45,8 +45,8 @@ struct runner {
     bool ready, asked, killed, detached;
 };
 
-/* One worker's index, and the processes that have it: one that serves, or starts; on a reload one that starts to replace it. Those
- * that were asked to leave are on their own. */
+/* One worker's index, and the processes that have it: one that serves, or starts; on a reload one that starts to replace it.
+ * Those that were asked to leave are on their own. */
 struct member {
     unsigned index;
     struct proc_pool *pool;

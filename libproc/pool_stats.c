@@ -40,8 +40,8 @@ static uint64_t larger(uint64_t one, uint64_t other)
     return one > other ? one : other;
 }
 
-/* A job that is on its way from the queue to a worker may be seen in neither; and who was killed when he had just handed one in has
- * not counted it. */
+/* A job that is on its way from the queue to a worker may be seen in neither; and who was killed when he had just handed one
+ * in has not counted it. */
 static void read_all(struct proc_pool *pool, struct proc_pool_stats *stats)
 {
     const struct pool_area *area = &pool->area;

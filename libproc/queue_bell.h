@@ -10,8 +10,8 @@
 /* The descriptor, or -1 with errno. */
 int queue_bell_open(void);
 
-/* In a worker that has found no job: it is silent, and then the worker looks again. If there is one after all, it is to ring for the
- * others; if there is none, who rings may do so when there is. */
+/* In a worker that has found no job: it is silent, and then the worker looks again. If there is one after all, it is to ring
+ * for the others; if there is none, who rings may do so when there is. */
 void queue_bell_silence(int bell);
 void queue_bell_ring(int bell);
 void queue_bell_may_ring(struct pool_head *head);

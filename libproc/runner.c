@@ -227,13 +227,12 @@ void runner_detach(struct runner *runner)
 static struct runner_end how_it_ended(const struct runner *runner, const struct proc_exit *exit)
 {
     uint32_t marks = atomic_load(&runner_slot(runner)->marks);
-    struct runner_end end = {.was_asked = runner->asked || marks & SLOT_LEAVES,
-                             .was_replaced = marks & SLOT_REPLACED,
-                             .was_killed = runner->killed && !runner->asked};
-    bool is_its_own_matter = !end.was_asked && !end.was_replaced;
+    struct runner_end end = {.was_replaced = marks & SLOT_REPLACED, .was_killed = runner->killed && !runner->asked};
+    bool is_its_own_matter = !runner->asked && !end.was_replaced;
 
     end.at_once = is_its_own_matter && jobs_done(runner) == 0 && monotonic_ns() - runner->started_ns < AT_ONCE_NS;
-    end.has_failed = is_its_own_matter && (end.at_once || !proc_exit_ok(exit));
+    /* Whom somebody else has asked to leave has not failed; but if that is again and again, it is not to be for ever. */
+    end.has_failed = is_its_own_matter && !(marks & SLOT_LEAVES) && (end.at_once || !proc_exit_ok(exit));
     return end;
 }
 

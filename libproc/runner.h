@@ -4,7 +4,8 @@
 
 #include "pool_state.h"
 
-/* Starts one for the member, which is still to be told. `ended` is called when it has ended, and was reaped by the waiter. NULL with errno. */
+/* Starts one for the member, which is still to be told. `ended` is called when it has ended, and was reaped by the waiter.
+ * NULL with errno. */
 struct runner *runner_start(struct member *member, void (*ended)(struct reaction *, const struct proc_event *));
 
 /* Asks it to leave, and has it killed after the grace period. Once. */
@@ -18,7 +19,6 @@ void runner_detach(struct runner *runner);
 
 /* It has ended: its job is judged, what it has done is added to its row, and it is freed. */
 struct runner_end {
-    bool was_asked;   /* by whomever */
     bool was_replaced; /* it has done its share of jobs */
     bool was_killed;  /* by us, for it was stuck */
     bool has_failed, at_once;

@@ -25,8 +25,8 @@ enum segment_kind {
  * something else. */
 int segment_open(struct mapping *mapping, enum segment_kind kind, uint32_t shape, size_t size, key_t key, int flags, mode_t mode);
 
-/* Opens memory of this kind that exists, whatever its shape is. ENOENT: there is none; EAGAIN: it has just been made, and does not
- * say yet what it is; EINVAL: it is something else. */
+/* Opens memory of this kind that exists, whatever its shape is. ENOENT: there is none; EAGAIN: it has just been made, and does
+ * not say yet what it is; EINVAL: it is something else. */
 int segment_find(struct mapping *mapping, enum segment_kind kind, uint32_t *shape, key_t key);
 
 /* Memory that was got in another way, zeros when it is new: whether it is this now. */

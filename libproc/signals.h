@@ -38,8 +38,8 @@ void signals_set_default(kernel_sigset which);
 struct kernel_sigaction signals_action(int signo);
 void signals_set_action(int signo, const struct kernel_sigaction *action);
 
-/* Runs the handler at each such signal; once: only at the first, which is at its default from then on. Nothing else knows of it, as
- * the sanitizers know of what the C library's sigaction() sets: so a call that waits is interrupted under them, too. */
+/* Runs the handler at each such signal; once: only at the first, which is at its default from then on. Nothing else knows of
+ * it, as the sanitizers know of what the C library's sigaction() sets: so a call that waits is interrupted under them, too. */
 enum signals_how_often { SIGNALS_EACH_TIME, SIGNALS_ONCE };
 void signals_catch(int signo, void (*handler)(int), enum signals_how_often how_often);
 

@@ -1,4 +1,5 @@
-/* The steps of a job from slot to slot. Whatever comes first in the text comes first for those who look at a dead process's slot. */
+/* The steps of a job from slot to slot. Whatever comes first in the text comes first for those who look at a dead process's
+ * slot. */
 #include "slot.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
-/* The life of a worker: it gets hold of its slot, says that it is ready, and runs jobs, or the program's own loop, until it is asked
- * to leave. */
+/* The life of a worker: it gets hold of its slot, says that it is ready, and runs jobs, or the program's own loop, until it is
+ * asked to leave. */
 #include "worker.h"
 
 #include "deadline.h"
@@ -41,8 +41,8 @@ void worker_prepare(void *arg)
     leaving_prepare(runner->pool->manager_pid);
 }
 
-/* The message's pages are mapped and stay: a process that is killed while a message arrives cannot fetch them any more. Where there
- * may be no lock on memory, they are only touched. */
+/* The message's pages are mapped and stay: a process that is killed while a message arrives cannot fetch them any more. Where
+ * there may be no lock on memory, they are only touched. */
 static void hold_pages(const struct proc_worker *worker)
 {
     const struct pool_area *area = &worker->pool->area;

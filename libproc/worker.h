@@ -4,8 +4,8 @@
 
 #include "worker_state.h"
 
-/* All with the runner as argument: what the new process keeps of its manager's descriptors, what it does before any signal can come,
- * and its main. */
+/* All with the runner as argument: what the new process keeps of its manager's descriptors, what it does before any signal can
+ * come, and its main. */
 void worker_keep(void *runner);
 void worker_prepare(void *runner);
 int worker_main(struct proc *self, void *runner);

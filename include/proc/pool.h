@@ -77,7 +77,7 @@ struct proc_pool_options {
     proc_worker_fn *stop;  /* … and after the last, when it leaves in order */
     void *arg;
     key_t key;                          /* jobs and their state outlive the manager; 0 (PROC_PRIVATE): they do not */
-    const char *listen;                 /* jobs from clients as well: "unix:/run/app.sock", "tcp:127.0.0.1:9933", "tcp:[::1]:9933" */
+    const char *listen;                 /* jobs from clients as well: "unix:/run/app.sock", "tcp:127.0.0.1:9933" */
     int client_timeout_ms;              /* a client slower than this is dropped; 0: 60000, -1: never */
     size_t max_job_size;                /* bytes; larger ones are refused; 0: what one message of a queue holds */
     unsigned max_jobs;                  /* a worker is replaced after so many, or up to a quarter fewer; 0: never */
@@ -114,10 +114,11 @@ int proc_pool_run(struct proc_pool *pool);
 /* Several pools under one manager, all controlled by the signals. Returns when all have stopped; -1 if one of them would. */
 int proc_pool_run_all(struct proc_pool *const *pools, size_t count);
 
-/* For a loop of one's own, in place of proc_pool_run: a descriptor that is readable when there is something to do, to be polled
- * and never read or closed (-1 with errno: EMFILE, ENFILE, ENOMEM); and what does it, after waiting up to timeout_ms. Signals are the caller's business. Returns 1 when
- * something was done, 0 when the time ran out, -1 with errno as proc_pool_run; EDEADLK: it was called in `event`. The first call
- * starts the workers; the pool is over when proc_pool_done says so. */
+/* For a loop of one's own, in place of proc_pool_run: a descriptor that is readable when there is something to do, to be
+ * polled and never read or closed (-1 with errno: EMFILE, ENFILE, ENOMEM); and what does it, after waiting up to timeout_ms.
+ * Signals are the caller's business. Returns 1 when something was done, 0 when the time ran out, -1 with errno as
+ * proc_pool_run; EDEADLK: it was called in `event`. The first call starts the workers; the pool is over when proc_pool_done
+ * says so. */
 int proc_pool_fd(const struct proc_pool *pool);
 int proc_pool_poll(struct proc_pool *pool, int timeout_ms);
 
@@ -125,10 +126,10 @@ int proc_pool_poll(struct proc_pool *pool, int timeout_ms);
 bool proc_pool_done(const struct proc_pool *pool);
 
 /* Hands in a job, from any process that has the pool: the manager, its forked children, its workers, and who has attached it.
- * Waits up to timeout_ms for room; the manager does its work meanwhile, so there may be events. Returns 1, 0 when the queue stayed
- * full, -1 with errno. EMSGSIZE: above max_job_size; EDEADLK: it would have to wait, in `event`; ESHUTDOWN: the pool drains, or is
- * private and has stopped; EIDRM, EINVAL: it was removed; EINVAL: its workers have a main; ENOSPC, EFBIG, ENOMEM: no room for a job
- * above one message. */
+ * Waits up to timeout_ms for room; the manager does its work meanwhile, so there may be events. Returns 1, 0 when the queue
+ * stayed full, -1 with errno. EMSGSIZE: above max_job_size; EDEADLK: it would have to wait, in `event`; ESHUTDOWN: the pool
+ * drains, or is private and has stopped; EIDRM, EINVAL: it was removed; EINVAL: its workers have a main; ENOSPC, EFBIG,
+ * ENOMEM: no room for a job above one message. */
 int proc_pool_submit(struct proc_pool *pool, const void *data, size_t size, int timeout_ms);
 
 /* The pool of that key, as made by another process: to submit, and to read the scoreboard. ENOENT: there is none; EINVAL: key 0,
@@ -147,9 +148,9 @@ int proc_pool_stop(struct proc_pool *pool);
 int proc_pool_drain(struct proc_pool *pool);
 
 /* Sends a message of any size to the worker of that index, from the manager or from a worker, which may be one of another pool
- * under the same manager. It is kept by the manager until the newest holder of the index has read it. EINVAL: no such index; EPERM:
- * another process; ESHUTDOWN: the pool stops; EPIPE: the manager is gone; ENOMEM; EMFILE, ENOSPC, EFBIG: no room for a message that
- * does not fit a socket. */
+ * under the same manager. It is kept by the manager until the newest holder of the index has read it. EINVAL: no such index;
+ * EPERM: another process; ESHUTDOWN: the pool stops; EPIPE: the manager is gone; ENOMEM; EMFILE, ENOSPC, EFBIG: no room for a
+ * message that does not fit a socket. */
 int proc_pool_send(struct proc_pool *pool, unsigned worker, const void *data, size_t size);
 
 enum proc_worker_state {
@@ -180,8 +181,8 @@ struct proc_worker_stats {
     int64_t started_ns, busy_since_ns; /* CLOCK_MONOTONIC; busy_since: 0 unless it is busy */
 };
 
-/* Reads the scoreboard, of a pool that runs at the moment or of one that has stopped. Fills the first `nworkers` of workers, those
- * above stats->workers with zeros and PROC_WORKER_GONE. stats may be NULL. EIDRM, EINVAL: it was removed. */
+/* Reads the scoreboard, of a pool that runs at the moment or of one that has stopped. Fills the first `nworkers` of workers,
+ * those above stats->workers with zeros and PROC_WORKER_GONE. stats may be NULL. EIDRM, EINVAL: it was removed. */
 int proc_pool_stats(struct proc_pool *pool, struct proc_pool_stats *stats, struct proc_worker_stats *workers, size_t nworkers);
 
 /* The port of a "tcp:" address, also when it was given as 0. EINVAL: it has none. */
