@@ -51,7 +51,8 @@ static void take_over(struct launch *launch)
     if (launch->hooks.keep)
         launch->hooks.keep(launch->options.arg);
     ends_close_inherited(is_mapped, &launch->map);
-    launch->ends.fd[END_REPORT] = report;
+    ends_enlist(&launch->ends);
+    ends_set(&launch->ends, END_REPORT, report);
     process_become_self(launch->proc, channel, &launch->options);
     if (launch->environment)
         environ = launch->environment;

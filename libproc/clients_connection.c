@@ -109,7 +109,7 @@ void clients_send_answer(struct clients *clients, struct connection *connection)
         rest(clients, connection);
     else {
         clients_give_usual_time(clients, connection);
-        connection->deserves_a_try = true;
+        connection->deserves_a_try = connection->served < 2; /* else it stays: the epoll tells */
         if (clients->is_stopping) /* the last request must really have been the last */
             connection->is_drained = false;
         place(clients, connection);

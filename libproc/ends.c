@@ -10,6 +10,7 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct ends *first;
+static unsigned generation; /* how often a child has begun with an empty list */
 
 /* The kernel calls it EINVAL where the limit on descriptors is not above `least`. */
 static int dup_above(int fd, int least)
@@ -35,6 +36,7 @@ void ends_enlist(struct ends *ends)
     ends->previous = NULL;
     ends->child = NO_CHILD;
     pthread_mutex_lock(&lock);
+    ends->generation = generation;
     ends->next = first;
     if (first)
         first->previous = ends;
@@ -42,9 +44,14 @@ void ends_enlist(struct ends *ends)
     pthread_mutex_unlock(&lock);
 }
 
+static bool is_of_this_process(const struct ends *ends)
+{
+    return ends->generation == generation;
+}
+
 static void close_locked(struct ends *ends, int end)
 {
-    if (ends->fd[end] >= 0)
+    if (ends->fd[end] >= 0 && is_of_this_process(ends))
         raw(SYS_close, ends->fd[end]);
     ends->fd[end] = -1;
 }
@@ -64,9 +71,11 @@ static void close_all_locked(struct ends *ends)
 
 static void take_off_locked(struct ends *ends)
 {
+    if (!is_of_this_process(ends))
+        return;
     if (ends->previous)
         ends->previous->next = ends->next;
-    else if (first == ends) /* in a forked child the list was emptied */
+    else if (first == ends)
         first = ends->next;
     if (ends->next)
         ends->next->previous = ends->previous;
@@ -85,6 +94,7 @@ void ends_keep(struct ends *ends)
 {
     pthread_mutex_lock(&lock);
     take_off_locked(ends);
+    ends->generation = generation + 1; /* as it will be when the others are closed */
     pthread_mutex_unlock(&lock);
 }
 
@@ -124,7 +134,7 @@ void ends_set(struct ends *ends, enum end end, int fd)
 int ends_give(struct ends *ends, enum end end)
 {
     pthread_mutex_lock(&lock);
-    int fd = ends->fd[end];
+    int fd = is_of_this_process(ends) ? ends->fd[end] : -1;
     ends->fd[end] = -1;
     pthread_mutex_unlock(&lock);
     return fd;
@@ -229,17 +239,41 @@ __attribute__((constructor)) static void stand_by_at_forks(void)
     pthread_atfork(lock_for_fork, unlock_after_fork, unlock_after_fork);
 }
 
+/* Descriptors that follow one another are closed as one. */
+struct closing {
+    int low, high; /* low -1: none yet */
+};
+
+static void close_run(const struct closing *closing)
+{
+    if (closing->low >= 0 && closing->low < closing->high && raw(SYS_close_range, closing->low, closing->high, 0) == 0)
+        return;
+    for (int fd = closing->low; fd >= 0 && fd <= closing->high; fd++)
+        raw(SYS_close, fd);
+}
+
+static void close_with_others(struct closing *closing, int fd)
+{
+    if (closing->low >= 0 && fd == closing->low - 1)
+        closing->low = fd;
+    else if (closing->low >= 0 && fd == closing->high + 1)
+        closing->high = fd;
+    else {
+        close_run(closing);
+        *closing = (struct closing){fd, fd};
+    }
+}
+
+/* Nothing is written into them: each page of them would be copied for that. */
 void ends_close_inherited(bool (*keep)(const void *context, int fd), const void *context)
 {
-    while (first) {
-        struct ends *ends = first;
+    struct closing closing = {-1, -1};
 
-        first = ends->next;
-        ends->previous = ends->next = NULL;
-        for (int end = 0; end < ENDS; end++) {
+    for (const struct ends *ends = first; ends; ends = ends->next)
+        for (int end = 0; end < ENDS; end++)
             if (ends->fd[end] > 2 && !keep(context, ends->fd[end])) /* its own standard streams are a child's `self` */
-                raw(SYS_close, ends->fd[end]);
-            ends->fd[end] = -1;
-        }
-    }
+                close_with_others(&closing, ends->fd[end]);
+    close_run(&closing);
+    first = NULL;
+    generation++;
 }

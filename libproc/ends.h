@@ -18,6 +18,7 @@ enum end {
 
 struct ends {
     struct ends *previous, *next;
+    unsigned generation;  /* of forked children: in a later one it is on no list, and its descriptors are none of that one's */
     int fd[ENDS];         /* -1: none */
     pid_t parent, child;  /* child: NO_CHILD, or 0 as long as it has no number yet */
 };

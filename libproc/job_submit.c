@@ -90,12 +90,16 @@ static long submit_file(int queue, uint64_t id, const void *data, size_t size, s
 
 /* ---- in a message ---- */
 
-static bool fits_a_message(int queue, size_t size)
+static bool has_capacity(int queue, size_t size)
 {
     struct msqid_ds status = {.msg_qnum = 0};
 
-    return text_size(size) <= message_limit() &&
-           (raw(SYS_msgctl, queue, IPC_STAT, &status) < 0 || text_size(size) <= status.msg_qbytes);
+    return raw(SYS_msgctl, queue, IPC_STAT, &status) < 0 || text_size(size) <= status.msg_qbytes;
+}
+
+static bool fits_a_message(int queue, size_t size)
+{
+    return text_size(size) <= message_limit() && has_capacity(queue, size);
 }
 
 static long send_long(int queue, uint64_t id, const void *data, size_t size, struct deadline deadline)
@@ -118,7 +122,7 @@ static long submit_patiently(int queue, uint64_t id, const void *data, size_t si
                                        : submit_file(queue, id, data, size, deadline);
 }
 
-/* First without a wait, from the stack. EAGAIN, and EINVAL, which has several reasons, are looked at more closely. */
+/* First without a wait, from the stack. What cannot be sent so is looked at more closely: EINVAL has several reasons. */
 static long submit(int queue, uint64_t id, const void *data, size_t size, int timeout_ms)
 {
     struct usual_job room;
@@ -127,6 +131,9 @@ static long submit(int queue, uint64_t id, const void *data, size_t size, int ti
     if (text_size(size) <= USUAL_SIZE) {
         fill(job, job_header_of(id, size, 0), data, size);
         long result = message_try_send(queue, as_message(job), text_size(size));
+        if (result == -EAGAIN && has_capacity(queue, size)) /* it has been full, no more */
+            return timeout_ms == 0 ? -ETIMEDOUT
+                                   : message_send(queue, as_message(job), text_size(size), deadline_in(timeout_ms));
         if (result != -EAGAIN && result != -EINTR && result != -EINVAL)
             return result;
     }

@@ -12,6 +12,7 @@
 #include "queue_bell.h"
 #include "runner.h"
 #include "stuck.h"
+#include "title.h"
 
 #include <stddef.h>
 #include <stdlib.h>
@@ -185,6 +186,7 @@ int pool_begin(struct proc_pool *pool, struct proc_waiter *waiter)
     stuck_init(pool);
     atomic_store(&head->workers, pool->target);
     atomic_store(&head->mood, pool->options.job ? POOL_OPEN : POOL_WITHOUT_JOBS);
+    title_prepare();
     take_over(pool);
     if (pool->wanted == POOL_STOPS)
         pool_stop(pool);

@@ -30,6 +30,9 @@ struct memory_map {
 enum { START_CODE = 26, END_CODE = 27, START_STACK = 28, START_DATA = 45, END_DATA = 46, START_BRK = 47, ARG_START = 48,
        ARG_END = 49, ENV_START = 50, ENV_END = 51, LAST_FIELD = 52 };
 
+/* What forked children inherit: nothing of it changes by that. */
+static uint64_t known[LAST_FIELD + 1];
+
 static bool read_fields(uint64_t fields[LAST_FIELD + 1])
 {
     char text[2048];
@@ -139,6 +142,14 @@ static void release(const struct shown *shown)
         raw(SYS_munmap, shown->text, shown->size);
 }
 
+void title_prepare(void)
+{
+    uint64_t fields[LAST_FIELD + 1] = {0};
+
+    if (read_fields(fields))
+        memcpy(known, fields, sizeof known);
+}
+
 void title_set(const char *title)
 {
     static struct shown shown; /* what the kernel points at; released when it points elsewhere */
@@ -146,7 +157,9 @@ void title_set(const char *title)
     struct shown next = {.size = strlen(title) + 1};
 
     raw(SYS_prctl, PR_SET_NAME, title, 0, 0, 0);
-    if (!read_fields(fields) || fields[ARG_START] == 0)
+    if (known[ARG_START] != 0)
+        memcpy(fields, known, sizeof fields);
+    else if (!read_fields(fields) || fields[ARG_START] == 0)
         return;
     next.text = anonymous_copy(title, next.size);
     if (!next.text)

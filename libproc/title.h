@@ -7,4 +7,7 @@
  * effort: what cannot be shown is left. Not to be called by two threads at once. */
 void title_set(const char *title);
 
+/* In a process that will fork many whose titles are set: what these would read, each for itself. */
+void title_prepare(void);
+
 #endif

@@ -132,7 +132,7 @@ static void leave(const struct proc_worker *worker)
 
     if (leaving.asked)
         atomic_fetch_or(&worker_slot(worker)->marks, SLOT_LEAVES);
-    if (pool->key == PROC_PRIVATE && !worker->is_detached && leaving_manager_is_gone()) {
+    if (pool->key == PROC_PRIVATE && leaving_manager_is_gone()) {
         raw(SYS_msgctl, pool->queue, IPC_RMID, NULL);
         large_files_remove_all(pool->queue);
     }
@@ -172,7 +172,8 @@ struct proc_pool *proc_worker_pool(struct proc_worker *worker)
 
 bool proc_worker_stopping(struct proc_worker *worker)
 {
-    return leaving.asked || (!worker->is_detached && leaving_manager_is_gone());
+    (void)worker;
+    return leaving.asked;
 }
 
 void proc_worker_alive(struct proc_worker *worker)
