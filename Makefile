@@ -140,7 +140,7 @@ memcheck: all $(MEMCHECK) $(BUILD)/tests/probe
 demo: examples
 	BUILD='$(BUILD)' tests/demo
 
-bench: lib
+bench: lib $(BUILD)/examples/httpd
 	$(MAKE) -C tests/bench BUILD='$(abspath $(BUILD))' CC='$(CC)'
 
 lint: lib

@@ -109,7 +109,7 @@ struct proc_pool {
     struct runner *detached;
     size_t runner_count;
     struct member *due, *last_due;
-    uint32_t next_slot;
+    uint32_t next_slot;      /* where to look first for a free one */
     bool *foreign;           /* slots of processes that an earlier manager has started */
     unsigned foreign_count;
     uint64_t last_serial;

@@ -246,6 +246,8 @@ struct runner_end runner_ended(struct runner *runner, const struct proc_exit *ex
     else
         leave_pool(runner);
     pool->by_slot[runner->slot] = NULL;
+    if (runner->slot < pool->next_slot) /* its pages are there already */
+        pool->next_slot = runner->slot;
     pool_tell(pool, (struct happening){
                         .type = PROC_POOL_WORKER_EXITED, .worker = (int)runner->index, .pid = exit->pid, .exit = exit});
     judge_dead(pool, runner->slot, exit->pid);
