@@ -33,7 +33,7 @@ bool pool_is_at_work(const struct proc_pool *pool)
 
 /* ---- what nobody tells of ---- */
 
-/* A message is for a moment neither in the queue nor in a slot: so it is looked at twice. */
+/* Twice: see end_unless_late_jobs. */
 static void look_whether_drained(struct proc_pool *pool)
 {
     bool is_empty = !judge_has_jobs(pool) && !runner_any_busy(pool);
@@ -221,7 +221,7 @@ int pool_stop(struct proc_pool *pool)
         return 0;
     pool->stage = POOL_STOPS;
     pool_wake(pool);
-    if (pool->key == PROC_PRIVATE)
+    if (pool->key == PROC_PRIVATE && !pool->has_drained)
         atomic_store(&pool->area.head->mood, POOL_CLOSED);
     for (unsigned i = 0; i < pool->member_count; i++)
         member_let_go(pool->members[i]);
@@ -304,16 +304,17 @@ void pool_end(struct proc_pool *pool)
     pool->stage = POOL_OVER;
     if (pool->queue >= 0)
         job_queue_take_nudges(&pool->area, pool->queue);
-    if (pool->key != PROC_PRIVATE && pool->options.job)
-        atomic_store(&head->mood, POOL_OPEN);
+    if (pool->options.job)
+        atomic_store(&head->mood, pool->key == PROC_PRIVATE ? POOL_CLOSED : POOL_OPEN);
     pool->waiter = NULL;
     robust_unlock(&head->manager);
 }
 
-/* Somebody may have been about to hand one in when the drain began. */
+/* When a drain is over can only be known when nobody works any more: a worker may have had a message in hand that was neither
+ * in the queue nor in its slot, and have handed in more; and somebody may have been about to when the drain began. */
 static void end_unless_late_jobs(struct proc_pool *pool)
 {
-    bool has_late_jobs = pool->has_drained && pool->result == 0 && pool->queue >= 0 && job_queue_messages(pool->queue) > 0;
+    bool has_late_jobs = pool->has_drained && pool->result == 0 && judge_has_jobs(pool);
 
     if (!has_late_jobs) {
         pool_end(pool);

@@ -122,13 +122,23 @@ int proc_pool_fd(const struct proc_pool *pool)
     return own_manager(pool);
 }
 
+/* Without pidfds, or descriptors for them, there is but SIGCHLD. */
+static unsigned quiet_way_to_wait(void)
+{
+    long pidfd = raw(SYS_pidfd_open, raw(SYS_getpid), 0);
+
+    if (pidfd >= 0)
+        raw(SYS_close, pidfd);
+    return pidfd < 0 ? 0 : PROC_WAITER_PIDFD;
+}
+
 /* The pool is the only one of its manager: the place where it is noted stays. */
 static int begin_polled(struct proc_pool *pool)
 {
     struct manager *manager = pool->own_manager;
 
     pool->alone[0] = pool;
-    if (!manager->waiter && manager_begin(manager, PROC_WAITER_PIDFD, pool->alone, 1) < 0)
+    if (!manager->waiter && manager_begin(manager, quiet_way_to_wait(), pool->alone, 1) < 0)
         return -1;
     if (begin(manager, pool) < 0)
         return -1;

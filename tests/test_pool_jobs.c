@@ -842,18 +842,18 @@ START_TEST(of_several_new_managers_one_wins)
     options.key = unused_key();
     for (int round = 0; round < ROUNDS(10, 2); round++) {
         struct proc *winner = NULL;
-        int before = board->managers;
+        int ready = board->count[PROC_POOL_WORKER_READY];
 
         for (int i = 0; i < 4; i++)
             rivals[i] = must_spawn((struct proc_options){.main = manage, .arg = &options});
         manages = false;
         MUST_BECOME(proc_running(rivals[0]) + proc_running(rivals[1]) + proc_running(rivals[2]) + proc_running(rivals[3]) == 1);
-        MUST_BECOME(board->managers == before + 1);
+        MUST_BECOME(board->count[PROC_POOL_WORKER_READY] == ready + 2);
         for (int i = 0; i < 4; i++)
             if (proc_running(rivals[i]))
                 winner = rivals[i];
             else
-                ck_assert_int_eq(must_end(rivals[i]).code, 99);
+                ck_assert_int_gt(must_end(rivals[i]).code, 0); /* it could not be made, or run */
         ck_assert_int_eq(board->failure, EBUSY);
         proc_pool_free(pool);
         pool = proc_pool_attach(options.key);

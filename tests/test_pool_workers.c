@@ -1124,6 +1124,10 @@ START_TEST(a_worker_has_an_empty_mask_and_only_sigterm_makes_it_leave)
     struct proc_pool_options options = usual(1);
     sigset_t mask;
 
+    if (no_pidfds()) {
+        skip("without pidfds the pool needs SIGCHLD, which this test lets through");
+        return;
+    }
     sigfillset(&mask);
     sigprocmask(SIG_SETMASK, &mask, NULL);
     must_make_ready(options);
