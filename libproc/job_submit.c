@@ -80,8 +80,9 @@ static long submit_file(int queue, uint64_t id, const void *data, size_t size, s
     long result = raw(SYS_msgctl, queue, IPC_STAT, &status);
 
     /* A file for nothing would be costly, where it is tried again and again. */
-    if (result == 0 && deadline_left_ns(deadline) == 0 &&
-        status.__msg_cbytes + text_size(sizeof(struct large_name)) > status.msg_qbytes)
+    bool is_full = status.__msg_cbytes + text_size(sizeof(struct large_name)) > status.msg_qbytes ||
+                   status.msg_qnum >= status.msg_qbytes;
+    if (result == 0 && is_full && deadline_left_ns(deadline) == 0)
         return -ETIMEDOUT;
     if (result == 0)
         result = large_place_find(&place, queue, LARGE_JOBS);

@@ -126,10 +126,10 @@ int proc_pool_poll(struct proc_pool *pool, int timeout_ms);
 bool proc_pool_done(const struct proc_pool *pool);
 
 /* Hands in a job, from any process that has the pool: the manager, its forked children, its workers, and who has attached it.
- * Waits up to timeout_ms for room; the manager does its work meanwhile, so there may be events. Returns 1, 0 when the queue
- * stayed full, -1 with errno. EMSGSIZE: above max_job_size; EDEADLK: it would have to wait, in `event`; ESHUTDOWN: the pool
- * drains, or is private and has stopped; EIDRM, EINVAL: it was removed; EINVAL: its workers have a main; ENOSPC, EFBIG,
- * ENOMEM: no room for a job above one message. */
+ * Waits up to timeout_ms for room; a manager that has begun does its work meanwhile, so there may be events. Returns 1, 0 when
+ * the queue stayed full, -1 with errno. EMSGSIZE: above max_job_size; EDEADLK: it would have to wait, in `event`; ESHUTDOWN:
+ * the pool drains, or is private and has stopped; EIDRM, EINVAL: it was removed; EINVAL: its workers have a main; ENOSPC,
+ * EFBIG, ENOMEM: no room for a job above one message. */
 int proc_pool_submit(struct proc_pool *pool, const void *data, size_t size, int timeout_ms);
 
 /* The pool of that key, as made by another process: to submit, and to read the scoreboard. ENOENT: there is none; EINVAL: key 0,
