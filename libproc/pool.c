@@ -77,10 +77,9 @@ static int open_all(struct proc_pool *pool)
         return -1;
     if (lock_area(pool) < 0)
         return -1;
+    describe(pool); /* before there is a queue, without which nobody can attach */
     int result = open_queue_and_listener(pool);
-    if (result == 0)
-        describe(pool);
-    else if (pool->key != PROC_PRIVATE)
+    if (result < 0 && pool->key != PROC_PRIVATE)
         take_back(pool, is_new, !had_queue);
     robust_unlock(&pool->area.head->manager);
     return result;
