@@ -29,7 +29,7 @@ static void deliver(struct proc_pool *pool, struct mailbox *mailbox)
         timeout_set(&pool->poll, pool, 50);
 }
 
-/* Also of an index that has gone for now. */
+/* Also of an index that has no worker: those wait for its next one. */
 static struct mailbox *mailbox_of(struct proc_pool *pool, int32_t index)
 {
     return index >= 0 && (unsigned)index < pool->member_count ? &pool->members[index]->mailbox : NULL;

@@ -48,7 +48,7 @@ static void count_client_job(struct slot *slot, enum job_fate fate)
         slot_count_retry(slot);
 }
 
-/* What it waits for now is not the job. Who takes no more needs his slot no more; nor does anybody when the manager is gone. */
+/* The wait for the judgement is no work on a job. Who takes no more jobs needs no free slot, nor does one without a manager. */
 static void leave_to_manager(struct serving *serving)
 {
     struct proc_worker *worker = serving->worker;
