@@ -2,32 +2,16 @@
 #include "options.h"
 
 #include "kernel.h"
+#include "sized_options.h"
 
 #include <fcntl.h>
-#include <string.h>
 
 #define ALL_FLAGS \
     (PROC_CLEAR_ENV | PROC_KEEP_FDS | PROC_NEW_GROUP | PROC_NEW_SESSION | PROC_DETACH | PROC_UMASK | PROC_CGROUP)
 
-/* The struct as it was first released, up to `flags`; it only grows. */
-#define SMALLEST_SIZE (offsetof(struct proc_options, flags) + sizeof(unsigned))
-
 int options_copy(struct proc_options *copy, const struct proc_options *options, size_t size)
 {
-    const char *bytes = (const char *)options;
-
-    if (!options || size < SMALLEST_SIZE) {
-        errno = EINVAL;
-        return -1;
-    }
-    for (size_t i = sizeof *copy; i < size; i++)
-        if (bytes[i]) {
-            errno = EINVAL;
-            return -1;
-        }
-    memset(copy, 0, sizeof *copy);
-    memcpy(copy, options, size < sizeof *copy ? size : sizeof *copy);
-    return 0;
+    return sized_options_copy(copy, sizeof *copy, SIZE_UP_TO(struct proc_options, flags), options, size);
 }
 
 const struct proc_stdio *options_stream(const struct proc_options *options, int stream)

@@ -5,6 +5,7 @@
 #include "kernel.h"
 #include "listener.h"
 #include "message.h"
+#include "sized_options.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,28 +17,10 @@
 #define USUAL_BACKOFF_MIN_MS 100
 #define USUAL_BACKOFF_MAX_MS 30000
 
-/* The first header's had all members up to this one. */
-#define SMALLEST_SIZE (offsetof(struct proc_pool_options, flags) + sizeof(unsigned))
-
 static int fail(int error)
 {
     errno = error;
     return -1;
-}
-
-/* Members that we do not know must be unused. */
-static int copy_members(struct proc_pool_options *copy, const struct proc_pool_options *options, size_t size)
-{
-    const char *bytes = (const char *)options;
-
-    if (!options || size < SMALLEST_SIZE)
-        return fail(EINVAL);
-    for (size_t i = sizeof *copy; i < size; i++)
-        if (bytes[i])
-            return fail(EINVAL);
-    memset(copy, 0, sizeof *copy);
-    memcpy(copy, options, size < sizeof *copy ? size : sizeof *copy);
-    return 0;
 }
 
 static bool times_make_sense(const struct proc_pool_options *options)
@@ -114,7 +97,9 @@ static int copy_strings(struct proc_pool_options *options)
 
 int pool_options_copy(struct proc_pool_options *copy, const struct proc_pool_options *options, size_t size)
 {
-    if (copy_members(copy, options, size) < 0 || check(copy) < 0)
+    size_t smallest = SIZE_UP_TO(struct proc_pool_options, flags);
+
+    if (sized_options_copy(copy, sizeof *copy, smallest, options, size) < 0 || check(copy) < 0)
         return -1;
     fill_in(copy);
     return copy_strings(copy);
