@@ -3,7 +3,7 @@
 #include "callback.h"
 
 #include "child.h"
-#include "private_ipc.h"
+#include "orderly_end.h"
 #include "stdio_buffers.h"
 #include "title.h"
 
@@ -14,7 +14,7 @@
 static _Noreturn void leave(int status)
 {
     fflush(NULL);
-    private_ipc_remove_all();
+    orderly_end();
     _exit(status);
 }
 

@@ -1,8 +1,9 @@
 /* The list of those objects. A forked child begins with an empty one: its parent's objects are none of its, whatever its
- * number is. */
+ * number is; but for a daemon's, which goes on in place of its parent. */
 #include "private_ipc.h"
 
 #include "kernel.h"
+#include "orderly_end.h"
 
 #include <pthread.h>
 #include <stddef.h>
@@ -29,9 +30,10 @@ static void forget_all(void)
     release_lock();
 }
 
-__attribute__((constructor)) static void stand_by_at_forks(void)
+__attribute__((constructor)) static void stand_by(void)
 {
     pthread_atfork(take_lock, release_lock, forget_all);
+    orderly_end_add(private_ipc_remove_all);
 }
 
 static void remove_from_system(const struct private_ipc *ipc)
@@ -71,7 +73,21 @@ void private_ipc_remove(struct private_ipc *ipc)
     remove_from_system(ipc);
 }
 
-__attribute__((destructor)) void private_ipc_remove_all(void)
+struct private_ipc *private_ipc_all(void)
+{
+    return first;
+}
+
+void private_ipc_inherit(struct private_ipc *all)
+{
+    take_lock();
+    for (struct private_ipc *ipc = all; ipc; ipc = ipc->next)
+        ipc->generation = generation;
+    first = all;
+    release_lock();
+}
+
+void private_ipc_remove_all(void)
 {
     take_lock();
     for (struct private_ipc *ipc = first; ipc; ipc = ipc->next)

@@ -15,7 +15,11 @@ void private_ipc_add(struct private_ipc *ipc, long control, int id, void (*and_t
 /* Removes the object, if this is the process that made it. */
 void private_ipc_remove(struct private_ipc *ipc);
 
-/* Removes all that this process has made: for an exit that runs no destructors. */
+/* Removes all that this process has made, as is done at its end. */
 void private_ipc_remove_all(void);
+
+/* A process that goes on as a forked child hands its objects over: the child takes what it has had before the fork. */
+struct private_ipc *private_ipc_all(void);
+void private_ipc_inherit(struct private_ipc *all);
 
 #endif
