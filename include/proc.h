@@ -15,6 +15,7 @@
 #include <proc/sem.h>
 #include <proc/shm.h>
 #include <proc/table.h>
+#include <proc/title.h>
 #include <proc/waiter.h>
 
 #endif
