@@ -7,6 +7,7 @@
 #define PROC_VERSION_PATCH 0
 
 #include <proc/counter.h>
+#include <proc/daemon.h>
 #include <proc/fifo.h>
 #include <proc/key.h>
 #include <proc/lock.h>

@@ -13,7 +13,8 @@
 
 enum end {
     END_IN, END_OUT, END_ERR, END_CHANNEL, END_PTY, END_REPORT, END_PIDFD, ENDS,
-    END_EPOLL = 0, END_SIGNALS, END_TIMER, END_BELL /* a waiter's */
+    END_EPOLL = 0, END_SIGNALS, END_TIMER, END_BELL,  /* a waiter's */
+    END_PIDFILE = 0, END_TO_COMMAND, END_TO_DAEMON    /* a daemon's */
 };
 
 struct ends {
