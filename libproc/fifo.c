@@ -84,7 +84,7 @@ static long make_blocking(long fd)
 static long has_writer(long fd)
 {
     struct pollfd data = {.fd = (int)fd, .events = POLLIN};
-    int pair[2];
+    int pair[2] = {-1, -1};
 
     if (deadline_poll(deadline_in(0), &data, 1) > 0)
         return 1;

@@ -168,15 +168,21 @@ static long write_over(const char *title, const uint64_t *fields, bool alone)
     return 0;
 }
 
+static struct label *map_label(size_t size)
+{
+    long memory = raw(SYS_mmap, NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0L);
+
+    return memory < 0 && memory > -4096 ? NULL : (struct label *)memory;
+}
+
 static struct label *new_label(size_t text_size)
 {
     bool is_rewritable = text_size < PAGE_SIZE_SHOWN;
     size_t size = offsetof(struct label, text) + (is_rewritable ? PAGE_SIZE_SHOWN : text_size);
-    long memory = raw(SYS_mmap, NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0L);
+    struct label *made = map_label(size);
 
-    if (memory < 0 && memory > -4096)
+    if (!made)
         return NULL;
-    struct label *made = (struct label *)memory;
     made->size = size;
     made->is_rewritable = is_rewritable;
     return made;
@@ -314,7 +320,7 @@ void title_set(const char *title)
 
 int proc_title(const char *format, ...)
 {
-    char few[512], *title = few;
+    char few[512], *many = NULL;
     va_list values;
     int length = -1;
 
@@ -326,15 +332,14 @@ int proc_title(const char *format, ...)
     if (length < 0)
         return (int)kernel_result(-EINVAL);
     if ((size_t)length >= sizeof few) {
-        title = malloc((size_t)length + 1);
-        if (!title)
+        many = malloc((size_t)length + 1);
+        if (!many)
             return -1;
         va_start(values, format);
-        vsnprintf(title, (size_t)length + 1, format, values);
+        vsnprintf(many, (size_t)length + 1, format, values);
         va_end(values);
     }
-    long result = change(title, false);
-    if (title != few)
-        free(title);
+    long result = change(many ? many : few, false);
+    free(many);
     return (int)kernel_result(result);
 }

@@ -18,13 +18,14 @@ static void listen_at(const char *name)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     size_t length = strlen(name);
+    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
 
     memcpy(address.sun_path, name, length);
     if (name[0] == '@')
         address.sun_path[0] = '\0';
     supervisor = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     setsockopt(supervisor, SOL_SOCKET, SO_PASSCRED, &(int){1}, sizeof(int));
-    ck_assert_int_eq(bind(supervisor, (struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)), 0);
+    ck_assert_int_eq(bind(supervisor, (struct sockaddr *)&address, size), 0);
     setenv("NOTIFY_SOCKET", name, 1);
 }
 
