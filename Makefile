@@ -72,20 +72,21 @@ $(SHARED): $(OBJECTS) libproc/libproc.map
 
 # ---- the examples ----
 
-# Some are about the loop of another library. They are built where there is that library, and one that this compiler can use:
-# another C library's cannot.
-LOOPS := loop_libuv loop_libev loop_glib
+# Some are about the loop of another library, or do their work by others. They are built where these are, and such as this
+# compiler can use: another C library's cannot.
+BORROWING := loop_libuv loop_libev loop_glib upload
 uses_loop_libuv = uv.h uv_run $(shell pkg-config --cflags --libs libuv 2>/dev/null)
 uses_loop_libev = ev.h ev_run -lev
 uses_loop_glib = glib-unix.h g_unix_fd_add_full $(shell pkg-config --cflags --libs glib-2.0 2>/dev/null)
+uses_upload = curl/curl.h curl_easy_init $(shell pkg-config --cflags --libs libcurl sqlite3 2>/dev/null)
 flags_for = $(wordlist 3,99,$(uses_$(1)))
 probe = static void *volatile used = (void *)$(word 2,$(uses_$(1))); int main(void) { return !used; }
 can_build = $(shell mkdir -p $(BUILD) && echo '$(probe)' | $(CC) $(ALL_CFLAGS) $(SAN_FLAGS) $(LDFLAGS) -x c \
     -include $(word 1,$(uses_$(1))) -o $(BUILD)/probe-$(1) - $(flags_for) 2>/dev/null && echo $(1); rm -f $(BUILD)/probe-$(1))
 
-EXAMPLES := $(filter-out $(LOOPS),$(patsubst examples/%.c,%,$(wildcard examples/*.c)))
+EXAMPLES := $(filter-out $(BORROWING),$(patsubst examples/%.c,%,$(wildcard examples/*.c)))
 ifneq ($(filter all examples check memcheck demo,$(or $(MAKECMDGOALS),all)),)
-EXAMPLES += $(foreach loop,$(LOOPS),$(call can_build,$(loop)))
+EXAMPLES += $(foreach example,$(BORROWING),$(call can_build,$(example)))
 endif
 
 examples: $(EXAMPLES:%=$(BUILD)/examples/%)

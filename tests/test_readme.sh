@@ -46,7 +46,7 @@ output=$(LD_LIBRARY_PATH="$scratch/root/usr/lib" "$scratch/first")
 [ "$output" = "$expected" ]
 verdict $? "the first program prints what the README says"
 
-# Those about another library's loop say in their comment how they are compiled; they are built only where there is that one.
+# Those that use another library say in their comment how they are compiled; they are built only where there is that one.
 failures=
 for example in examples/*.c; do
     [ -e "$BUILD/examples/$(basename "$example" .c)" ] || continue
@@ -54,6 +54,7 @@ for example in examples/*.c; do
     *loop_libuv.c) more=$(PKG_CONFIG_SYSROOT_DIR='' PKG_CONFIG_LIBDIR="$system" pkg-config --cflags --libs libuv) ;;
     *loop_glib.c) more=$(PKG_CONFIG_SYSROOT_DIR='' PKG_CONFIG_LIBDIR="$system" pkg-config --cflags --libs glib-2.0) ;;
     *loop_libev.c) more=-lev ;;
+    *upload.c) more=$(PKG_CONFIG_SYSROOT_DIR='' PKG_CONFIG_LIBDIR="$system" pkg-config --cflags --libs libcurl sqlite3) ;;
     *) more= ;;
     esac
     # shellcheck disable=SC2086
