@@ -46,6 +46,30 @@ output=$(LD_LIBRARY_PATH="$scratch/root/usr/lib" "$scratch/first")
 [ "$output" = "$expected" ]
 verdict $? "the first program prints what the README says"
 
+# A library has no argc and argv of its own: the title's place is found all the same.
+cat >"$scratch/title.c" <<'END'
+#include <proc.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+int main(int argc, char **argv)
+{
+    char shown[100] = "";
+
+    if (proc_title("title %d", 7) < 0)
+        return 1;
+    FILE *file = fopen("/proc/self/cmdline", "r");
+    if (!file || !fgets(shown, sizeof shown, file))
+        return 1;
+    printf("%s, %s, %s\n", shown, argv[argc - 1], getenv("MARK"));
+    return fclose(file);
+}
+END
+# shellcheck disable=SC2086
+(cd "$scratch" && $CC -Wall -Wextra -Werror title.c $flags -o title) &&
+    [ "$(MARK=kept LD_LIBRARY_PATH="$scratch/root/usr/lib" "$scratch/title" last)" = "title 7, last, kept" ]
+verdict $? "a title is shown from the shared library, and argv and the environment stay"
+
 # Those that use another library say in their comment how they are compiled; they are built only where there is that one.
 failures=
 for example in examples/*.c; do
