@@ -33,9 +33,10 @@ static _Noreturn void fail_to_start(struct service *service, const char *what, l
         raw(SYS_exit_group, 1);
 }
 
+#define FORKS 2 /* from the command to the daemon */
+
 struct departure {
     struct kernel_sigaction of_sigchld; /* ignored, it would hide how children have ended */
-    struct private_ipc *objects;
     kernel_sigset mask;
 };
 
@@ -43,10 +44,9 @@ static void prepare_departure(struct departure *departure)
 {
     struct kernel_sigaction usual = {.handler = SIG_DFL};
 
-    stdio_buffers_before_fork();
+    stdio_buffers_write(); /* as long as signals end the program that hangs there */
     departure->mask = signals_block_all();
     departure->of_sigchld = signals_action(SIGCHLD);
-    departure->objects = private_ipc_all();
     signals_set_action(SIGCHLD, &usual);
 }
 
@@ -56,13 +56,15 @@ static void undo_departure(const struct departure *departure)
     signals_set_mask(departure->mask);
 }
 
-/* No exit handler runs: they are the daemon's. */
+/* No exit handler runs: they are the daemon's. If another thread exits meanwhile, it takes away nothing of what is. */
 static _Noreturn void end_command(struct service *service, pid_t keeper, int timeout_ms)
 {
-    fflush(NULL); /* what was printed until now; the daemon forgets it */
+    service_has_left(service);
+    private_ipc_disown();
     int status = handshake_wait(&service->ends, keeper, timeout_ms, service->stream_paths[1]);
     if (status != 0) {
         pidfile_remove(&service->pidfile, &service->ends);
+        private_ipc_take_over(0);
         private_ipc_remove_all();
     }
     if (status < 0) {
@@ -74,11 +76,13 @@ static _Noreturn void end_command(struct service *service, pid_t keeper, int tim
         raw(SYS_exit_group, status < 0 ? 128 - status : status);
 }
 
-/* Killed with the command, unless that has been killed already. Then nobody waits, and nothing has happened. */
+/* Killed with the command, unless that has been killed already. Then nobody waits, and nothing has happened. One in another
+ * pid namespace has no number here. */
 static void be_tied_to(pid_t command)
 {
     raw(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-    if (raw(SYS_getppid) != command)
+    long parent = raw(SYS_getppid);
+    if (parent != command && parent != 0)
         raw(SYS_exit_group, 1);
 }
 
@@ -106,19 +110,19 @@ static int go_into_background(struct service *service, const struct proc_daemon_
         return -1;
     pid_t command = (pid_t)raw(SYS_getpid);
     prepare_departure(&departure);
-    service_moves(true);
+    service_departs();
     pid_t keeper = ends_fork();
     if (keeper > 0)
         end_command(service, keeper, timeout_ms);
     if (keeper < 0) {
-        service_moves(false);
+        service_arrives(service);
         undo_departure(&departure);
         return -1;
     }
     become_keeper_of_daemon(service, command);
-    service_moves(false);
+    service_arrives(service);
     stdio_buffers_forget(true);
-    private_ipc_inherit(departure.objects);
+    private_ipc_take_over(FORKS);
     long result = service_settle(service, options->umask, true, &what);
     if (result < 0)
         fail_to_start(service, what, result);
@@ -128,9 +132,15 @@ static int go_into_background(struct service *service, const struct proc_daemon_
 
 static int stay_in_foreground(struct service *service, const struct proc_daemon_options *options)
 {
+    kernel_sigset blocked = signals_block(KERNEL_SIGNAL_BIT(SIGXFSZ)); /* of a limit that is below the pidfile's size */
     const char *what;
+    siginfo_t info;
 
-    return (int)kernel_result(service_settle(service, options->umask, false, &what));
+    long result = service_settle(service, options->umask, false, &what);
+    if (result == -EFBIG)
+        signals_take(blocked, &info);
+    signals_unblock(blocked);
+    return (int)kernel_result(result);
 }
 
 static int check(const struct proc_daemon_options *options)

@@ -20,6 +20,7 @@
 #define LONGEST_PAUSE_MS 10
 
 #define MAKE_TRIES 100
+#define LOOK_MS 1 /* a look of the kernel's, which lets no writer in whom the reader then leaves */
 
 struct opening {
     const char *path;
@@ -172,8 +173,10 @@ static long open_until(struct opening *opening, struct deadline deadline)
 
     if (opening->access == O_RDWR || deadline.at_ns == INT64_MAX)
         return open_for_ever(opening);
-    if (deadline_left_ns(deadline) == 0)
+    if (opening->access == O_WRONLY && deadline_left_ns(deadline) == 0)
         return try_until(opening, deadline);
+    if (deadline_left_ns(deadline) == 0)
+        beside.deadline = deadline_in(LOOK_MS);
     long fd = beside_do(&beside);
     return fd == -ENOSYS ? try_until(opening, deadline) : fd;
 }

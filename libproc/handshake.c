@@ -12,8 +12,10 @@
 #include "clone.h"
 #include "deadline.h"
 #include "fd_map.h"
+#include "pidfd.h"
 #include "signals.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -104,6 +106,45 @@ void handshake_keep(const struct ends *ends, pid_t daemon)
         raw(SYS_exit_group, 0);
 }
 
+/* ---- on standard error ---- */
+
+static long write_some(const char *text, size_t size)
+{
+    long result;
+
+    do
+        result = raw(SYS_write, 2, text, size);
+    while (result == -EINTR);
+    return result;
+}
+
+/* 0 or -errno. */
+static long write_all(const char *text, size_t size)
+{
+    while (size > 0) {
+        long result = write_some(text, size);
+
+        if (result < 0)
+            return result;
+        text += result;
+        size -= (size_t)result;
+    }
+    return 0;
+}
+
+void handshake_print(const char *message)
+{
+    kernel_sigset blocked = signals_block(KERNEL_SIGNAL_BIT(SIGPIPE));
+    siginfo_t info;
+
+    long result = write_all(message, strlen(message));
+    if (result == 0)
+        result = write_all("\n", 1);
+    if (result == -EPIPE)
+        signals_take(blocked, &info);
+    signals_unblock(blocked);
+}
+
 /* ---- the command ---- */
 
 struct command {
@@ -117,33 +158,34 @@ struct command {
     int code;
 };
 
-static void print(const char *text, size_t size)
+/* Nobody may be reading what we print: then it is given up when a signal has come, or the time is over. */
+static bool can_print(const struct command *command)
 {
-    while (size > 0) {
-        long result = raw(SYS_write, 2, text, size);
+    struct pollfd fds[] = {{.fd = 2, .events = POLLOUT}, {.fd = command->signals, .events = POLLIN}};
+    bool ready = deadline_poll(command->deadline, fds, 2) > 0;
 
-        if (result == -EAGAIN && deadline_poll(deadline_in(1000), &(struct pollfd){.fd = 2, .events = POLLOUT}, 1) == 1)
-            continue; /* others have left the terminal so */
-        if (result < 0 && result != -EINTR)
+    return ready && fds[0].revents && !fds[1].revents;
+}
+
+static void print(const struct command *command, const char *text, size_t size)
+{
+    while (size > 0 && can_print(command)) {
+        long result = write_some(text, size < TEXT_SIZE ? size : TEXT_SIZE); /* so much a pipe has room for */
+
+        if (result < 0 && result != -EAGAIN)
             return;
         text += result > 0 ? result : 0;
         size -= result > 0 ? (size_t)result : 0;
     }
 }
 
-void handshake_print(const char *message)
-{
-    print(message, strlen(message));
-    print("\n", 1);
-}
-
 static void print_of_daemon(const struct command *command, const char *what)
 {
-    char line[256];
+    char line[4096 + 256];
 
-    snprintf(line, sizeof line, "%s: the daemon %s%s", program_invocation_short_name, what, command->log ? "; see " : "");
-    print(line, strlen(line));
-    handshake_print(command->log ? command->log : "");
+    int size = snprintf(line, sizeof line, "%s: the daemon %s%s%s\n", program_invocation_short_name, what,
+                        command->log ? "; see " : "", command->log ? command->log : "");
+    print(command, line, (size_t)size < sizeof line ? (size_t)size : sizeof line - 1);
 }
 
 #define ENDING_SIGNALS \
@@ -190,16 +232,35 @@ static bool keeper_lives(const struct command *command)
     return raw(SYS_waitid, P_PID, command->keeper, &info, WEXITED | WNOWAIT | WNOHANG, NULL) == 0 && info.si_pid == 0;
 }
 
-/* By its number, which is its own as long as the keeper lives: it may have left the group. The group's number is the keeper's,
- * which we have not reaped. */
+/* The number is its own as long as the keeper lives, who has not reaped it: so if he does, this is its pidfd. */
+static void send_kill_to_daemon(const struct command *command)
+{
+    long pidfd = raw(SYS_pidfd_open, command->daemon, 0);
+
+    if (keeper_lives(command) && (pidfd < 0 || pidfd_kill((int)pidfd, SIGKILL) < 0))
+        raw(SYS_kill, command->daemon, SIGKILL);
+    if (pidfd >= 0)
+        raw(SYS_close, pidfd);
+}
+
+/* Dead, the keeper forks no more; and not reaped yet, it keeps its number, which is the group's, for it. */
+static void end_keeper(const struct command *command)
+{
+    raw(SYS_kill, command->keeper, SIGKILL);
+    while (raw(SYS_waitid, P_PID, command->keeper, NULL, WEXITED | WNOWAIT, NULL) == -EINTR)
+        ;
+}
+
+/* The daemon may have left the group. */
 static void kill_daemon(struct command *command)
 {
     command->deadline = deadline_in(KILLED_WAIT_MS);
-    if (command->daemon > 0 && keeper_lives(command)) {
-        raw(SYS_kill, command->daemon, SIGKILL);
+    if (command->daemon > 0) {
+        send_kill_to_daemon(command);
         while (hear(command) == A_WORD && command->word.kind != OF_END)
             ;
     }
+    end_keeper(command);
     raw(SYS_kill, -command->keeper, SIGKILL);
 }
 
@@ -261,7 +322,7 @@ static bool act_on_word(struct command *command, int *status)
         command->daemon = command->word.value;
         return false;
     case OF_TEXT:
-        print(command->word.text, command->text_size);
+        print(command, command->word.text, command->text_size);
         return false;
     case OF_FAILURE: /* it ends now, and so do we when it has */
         command->has_failed = true;
@@ -303,11 +364,13 @@ int handshake_wait(const struct ends *ends, pid_t keeper, int timeout_ms, const 
         .socket = ends->fd[END_TO_DAEMON], .deadline = deadline_in(timeout_ms), .keeper = keeper, .log = log};
     kernel_sigset heeded = signals_to_heed();
 
-    /* Whoever waits for the end of one of these does not have to wait for us. */
-    close_all_but(command.socket, ends->fd[END_PIDFILE]);
+    /* Whoever waits for the end of one of these does not have to wait for us. But other threads go on with theirs. */
+    raw(SYS_close, ends->fd[END_TO_COMMAND]);
+    if (raw(SYS_unshare, CLONE_FILES) == 0)
+        close_all_but(command.socket, ends->fd[END_PIDFILE]);
     command.signals = fd_above_stdio((int)raw(SYS_signalfd4, -1, &heeded, sizeof heeded, SFD_CLOEXEC));
     int status = wait_for_last_word(&command, timeout_ms, heeded);
-    raw(SYS_kill, keeper, SIGKILL);
+    end_keeper(&command);
     clone_reap(keeper);
     return status;
 }

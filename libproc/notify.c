@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#define LONGEST_WAIT_S 5
+
 /* Returns the address's length; 0: it is none. */
 static socklen_t address_of(const char *name, struct sockaddr_un *address)
 {
@@ -27,6 +29,7 @@ static socklen_t address_of(const char *name, struct sockaddr_un *address)
 int proc_notify(const char *state)
 {
     const char *name = getenv("NOTIFY_SOCKET");
+    struct timeval longest_wait = {.tv_sec = LONGEST_WAIT_S}; /* for room among what others have said */
     struct sockaddr_un address;
     long result;
 
@@ -40,11 +43,14 @@ int proc_notify(const char *state)
     int fd = fd_above_stdio((int)sys(SYS_socket, AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     if (fd < 0)
         return -1;
+    raw(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDTIMEO, &longest_wait, sizeof longest_wait);
     do
         result = raw(SYS_sendto, fd, state, strlen(state), MSG_NOSIGNAL, &address, size);
     while (result == -EINTR);
     raw(SYS_close, fd);
     if (result == -ENOENT || result == -ECONNREFUSED)
         return 0;
+    if (result == -EAGAIN)
+        result = -ETIMEDOUT;
     return result < 0 ? (int)kernel_result(result) : 1;
 }

@@ -95,31 +95,66 @@ static bool is_same_file(int fd, const char *path)
            ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
 }
 
-/* Anybody may have put it there, where anybody may write: a link to another's file must not be written through. */
-static long check_beside(int fd)
-{
-    struct stat status = {.st_mode = 0};
-    long result = raw(SYS_fstat, fd, &status);
+struct beside {
+    const char *path;
+    bool is_new;
+};
 
-    if (result < 0)
-        return result;
-    bool ours = S_ISREG(status.st_mode) && status.st_nlink <= 1 && status.st_uid == (uid_t)raw(SYS_geteuid);
-    return ours ? 0 : -EINVAL;
+static long open_beside(const void *argument)
+{
+    struct beside *beside = (struct beside *)argument;
+    int flags = O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+    long fd = raw(SYS_openat, AT_FDCWD, beside->path, flags | O_CREAT | O_EXCL, 0600);
+
+    beside->is_new = fd >= 0;
+    if (fd != -EEXIST)
+        return fd;
+    fd = raw(SYS_openat, AT_FDCWD, beside->path, flags, 0);
+    return fd == -ENOENT ? -EAGAIN : fd; /* renamed, or removed, in between */
 }
 
-static long open_beside(const void *path)
+/* Anybody may have put it there, where anybody may write: a link to another's file must not be written through. */
+static bool is_just_ours(int fd)
 {
-    return raw(SYS_openat, AT_FDCWD, path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0600);
+    struct stat status = {.st_mode = 0};
+
+    return raw(SYS_fstat, fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_nlink <= 1 &&
+           status.st_uid == (uid_t)raw(SYS_geteuid);
+}
+
+/* What nobody holds is left over from a start that was killed. */
+static long remove_left_over(int fd, const char *path)
+{
+    long held = is_held(fd);
+
+    if (held != 0)
+        return held < 0 ? held : -EWOULDBLOCK;
+    return is_same_file(fd, path) ? raw(SYS_unlinkat, AT_FDCWD, path, 0) : 0;
 }
 
 /* 1: ours; 0: again, it has another name by now, or none; -errno, -EWOULDBLOCK while another one starts. */
-static long lock_beside(int fd, const char *beside)
+static long lock_beside(int fd, const struct beside *beside)
 {
-    long result = check_beside(fd);
+    if (!beside->is_new && !is_just_ours(fd))
+        return remove_left_over(fd, beside->path);
+    long result = raw(SYS_flock, fd, LOCK_EX | LOCK_NB);
+    return result < 0 ? result : is_same_file(fd, beside->path);
+}
 
-    if (result == 0)
-        result = raw(SYS_flock, fd, LOCK_EX | LOCK_NB);
-    return result < 0 ? result : is_same_file(fd, beside);
+/* The same; a descriptor that does not become ours is closed. */
+static long try_beside(const struct pidfile *pidfile, struct ends *ends)
+{
+    struct beside beside = {.path = pidfile->beside};
+    int fd = ends_open(open_beside, &beside, ends, END_PIDFILE);
+
+    if (fd < 0 && errno == ELOOP) /* a link has no holder */
+        return raw(SYS_unlinkat, AT_FDCWD, beside.path, 0);
+    if (fd < 0)
+        return errno == EAGAIN ? 0 : -errno;
+    long result = lock_beside(fd, &beside);
+    if (result != 1)
+        ends_close(ends, END_PIDFILE);
+    return result;
 }
 
 static long take_beside(const struct pidfile *pidfile, struct ends *ends)
@@ -127,12 +162,10 @@ static long take_beside(const struct pidfile *pidfile, struct ends *ends)
     struct deadline deadline = deadline_in(START_WAIT_MS);
 
     for (;;) {
-        if (ends_open(open_beside, pidfile->beside, ends, END_PIDFILE) < 0)
-            return -errno;
-        long result = lock_beside(ends->fd[END_PIDFILE], pidfile->beside);
+        long result = try_beside(pidfile, ends);
+
         if (result == 1)
             return 0;
-        ends_close(ends, END_PIDFILE);
         if (result < 0 && result != -EWOULDBLOCK)
             return result;
         if (deadline_left_ns(deadline) == 0)

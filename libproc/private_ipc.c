@@ -10,7 +10,7 @@
 #include <sys/ipc.h>
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct private_ipc *first;
+static struct private_ipc *first, *left_behind; /* left_behind: its parent's, or those of the last one before that had any */
 static unsigned generation; /* how often it was forked from the first process to this one */
 
 static void take_lock(void)
@@ -23,9 +23,12 @@ static void release_lock(void)
     pthread_mutex_unlock(&lock);
 }
 
+/* Seen with the lock, so that the list is whole. */
 static void forget_all(void)
 {
     generation++;
+    if (first)
+        left_behind = first;
     first = NULL;
     release_lock();
 }
@@ -73,17 +76,23 @@ void private_ipc_remove(struct private_ipc *ipc)
     remove_from_system(ipc);
 }
 
-struct private_ipc *private_ipc_all(void)
-{
-    return first;
-}
-
-void private_ipc_inherit(struct private_ipc *all)
+void private_ipc_take_over(unsigned forks)
 {
     take_lock();
-    for (struct private_ipc *ipc = all; ipc; ipc = ipc->next)
+    struct private_ipc *taken = left_behind && left_behind->generation == generation - forks ? left_behind : NULL;
+    for (struct private_ipc *ipc = taken; ipc; ipc = ipc->next)
         ipc->generation = generation;
-    first = all;
+    if (taken)
+        first = taken;
+    release_lock();
+}
+
+void private_ipc_disown(void)
+{
+    take_lock();
+    if (first)
+        left_behind = first;
+    first = NULL;
     release_lock();
 }
 

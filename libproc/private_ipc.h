@@ -18,8 +18,9 @@ void private_ipc_remove(struct private_ipc *ipc);
 /* Removes all that this process has made, as is done at its end. */
 void private_ipc_remove_all(void);
 
-/* A process that goes on as a forked child hands its objects over: the child takes what it has had before the fork. */
-struct private_ipc *private_ipc_all(void);
-void private_ipc_inherit(struct private_ipc *all);
+/* A process that goes on as its own child's child hands its objects over: the child takes what that one had at the fork, so many
+ * forks ago, and the process disowns them. If there is no child after all, it takes them over itself: 0 forks ago. */
+void private_ipc_take_over(unsigned forks);
+void private_ipc_disown(void);
 
 #endif

@@ -26,19 +26,19 @@ static _Thread_local bool is_moving;
 /* Without the lock of the ends, which may not be free yet: nobody else is in this process. */
 static void be_no_daemon(void)
 {
-    if (!service.exists || is_moving)
+    if (service.pid == 0 || is_moving)
         return;
     for (int end = 0; end < ENDS; end++) {
         if (service.ends.fd[end] >= 0)
             raw(SYS_close, service.ends.fd[end]);
         service.ends.fd[end] = -1;
     }
-    service.exists = false;
+    service.pid = 0;
 }
 
 static void remove_pidfile(void)
 {
-    if (service.exists)
+    if (service_here())
         pidfile_remove(&service.pidfile, &service.ends);
 }
 
@@ -48,9 +48,10 @@ __attribute__((constructor)) static void stand_by(void)
     orderly_end_add(remove_pidfile);
 }
 
+/* Its number, too, since not every fork runs those handlers. */
 struct service *service_here(void)
 {
-    return service.exists ? &service : NULL;
+    return service.pid != 0 && service.pid == (pid_t)raw(SYS_getpid) ? &service : NULL;
 }
 
 const struct stream_files *service_streams(void)
@@ -58,9 +59,20 @@ const struct stream_files *service_streams(void)
     return &service.streams;
 }
 
-void service_moves(bool moves)
+void service_departs(void)
 {
-    is_moving = moves;
+    is_moving = true;
+}
+
+void service_arrives(struct service *it)
+{
+    is_moving = false;
+    it->pid = (pid_t)raw(SYS_getpid);
+}
+
+void service_has_left(struct service *it)
+{
+    it->pid = 0;
 }
 
 /* ---- paths ---- */
@@ -82,7 +94,10 @@ static char *absolute(const char *path)
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
     char before[LONGEST_PATH], directory[LONGEST_PATH];
 
-    snprintf(before, sizeof before, "./%.*s", (int)(name - path), path);
+    if ((size_t)snprintf(before, sizeof before, "./%.*s", (int)(name - path), path) >= sizeof before) {
+        errno = ENAMETOOLONG;
+        return NULL;
+    }
     if (realpath(before, directory))
         return joined(directory, "/", name);
     if (sys(SYS_getcwd, directory, sizeof directory) < 0)
@@ -95,6 +110,8 @@ static int copy_absolute(char **copy, const char *path)
 {
     if (!path)
         return 0;
+    if (!*path)
+        return (int)kernel_result(-ENOENT);
     *copy = path[0] == '/' ? joined("", "", path) : absolute(path);
     return *copy ? 0 : -1;
 }
@@ -136,20 +153,20 @@ void service_end(struct service *it)
     }
     it->pidfile = (struct pidfile){.path = NULL};
     it->streams = (struct stream_files){.path = {NULL}};
-    it->exists = false;
+    it->pid = 0;
     errno = saved;
 }
 
 struct service *service_begin(const struct proc_daemon_options *options)
 {
-    if (service.exists) {
+    if (service_here()) {
         errno = EALREADY;
         return NULL;
     }
     service_end(&service); /* what this process has of its parent's */
     ends_enlist(&service.ends);
-    service.exists = true;
-    if (copy_paths(options) == 0 && pidfile_claim(&service.pidfile, &service.ends, 0644 & ~options->umask) == 0)
+    service_arrives(&service);
+    if (copy_paths(options) == 0 && pidfile_claim(&service.pidfile, &service.ends, (0644 & ~options->umask) | 0400) == 0)
         return &service;
     service_end(&service);
     return NULL;

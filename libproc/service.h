@@ -10,7 +10,7 @@
 
 /* There is one in a process; the strings are its own. */
 struct service {
-    bool exists;
+    pid_t pid; /* 0: there is none */
     char *cwd;
     char *pidfile_paths[2]; /* its own, and the one beside */
     char *stream_paths[2];  /* of out and err */
@@ -31,8 +31,12 @@ struct service *service_here(void);
 /* The files of the daemon that this process is, or is a child of. */
 const struct stream_files *service_streams(void);
 
-/* What this thread forks from now on is the daemon, and not a child of it. */
-void service_moves(bool moves);
+/* What this thread forks from now on is the daemon, and not a child of it; until one of these says that it is the daemon. */
+void service_departs(void);
+void service_arrives(struct service *service);
+
+/* The process that it has left is none any more: what it holds is its to give up. */
+void service_has_left(struct service *service);
 
 /* Lets the process be as the options say. 0, or -errno: *what has failed then; what can be put back is put back. silent: streams
  * without a file are /dev/null. */

@@ -19,14 +19,31 @@ void stdio_buffers_before_fork(void)
 {
 }
 
+static bool has_output(FILE *stream)
+{
+    return fileno_unlocked(stream) >= 0 && __fwriting(stream) && __fpending(stream) > 0;
+}
+
 static void forget_output(void)
 {
     for (FILE *stream = _IO_list_all; stream; stream = stream->_chain)
-        if (fileno_unlocked(stream) >= 0 && __fwriting(stream) && __fpending(stream) > 0)
+        if (has_output(stream))
             __fpurge(stream);
+}
+
+void stdio_buffers_write(void)
+{
+    for (FILE *stream = _IO_list_all; stream; stream = stream->_chain)
+        if (has_output(stream))
+            fflush(stream);
 }
 #else
 void stdio_buffers_before_fork(void)
+{
+    fflush(NULL);
+}
+
+void stdio_buffers_write(void)
 {
     fflush(NULL);
 }

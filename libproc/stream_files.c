@@ -13,8 +13,11 @@
 static long open_above_stdio(const char *path, int flags)
 {
     int saved = errno;
-    long fd = raw(SYS_openat, AT_FDCWD, path, flags | O_NOCTTY | O_CLOEXEC, MODE);
+    long fd;
 
+    do
+        fd = raw(SYS_openat, AT_FDCWD, path, flags | O_NOCTTY | O_CLOEXEC, MODE);
+    while (fd == -EINTR);
     if (fd < 0 || fd > 2)
         return fd;
     fd = fd_above_stdio((int)fd);

@@ -39,8 +39,8 @@ struct memory_map {
 };
 
 /* Fields of /proc/PID/stat, by the numbers of proc(5). */
-enum { START_CODE = 26, END_CODE = 27, START_STACK = 28, START_DATA = 45, END_DATA = 46, START_BRK = 47, ARG_START = 48,
-       ARG_END = 49, ENV_START = 50, ENV_END = 51, LAST_FIELD = 52 };
+enum { THREADS = 20, START_CODE = 26, END_CODE = 27, START_STACK = 28, START_DATA = 45, END_DATA = 46, START_BRK = 47,
+       ARG_START = 48, ARG_END = 49, ENV_START = 50, ENV_END = 51, LAST_FIELD = 52 };
 
 /* What forked children inherit: nothing of it changes by that. */
 static uint64_t known[LAST_FIELD + 1];
@@ -76,10 +76,16 @@ static long read_fields(uint64_t fields[LAST_FIELD + 1])
     return number >= ENV_END && fields[ARG_START] != 0 ? 0 : -ENODATA;
 }
 
-/* Nobody else runs in this memory. To leave the others' memory changes nothing for one who is alone, and is refused to others. */
+/* Nobody else runs in this memory. To leave the others' memory changes nothing for one who is alone, and is refused to others;
+ * a sandbox may refuse it to all. */
 static bool is_alone(void)
 {
-    return raw(SYS_unshare, CLONE_VM) == 0;
+    uint64_t fields[LAST_FIELD + 1] = {0};
+    long result = raw(SYS_unshare, CLONE_VM);
+
+    if (result == 0 || result == -EINVAL)
+        return result == 0;
+    return read_fields(fields) == 0 && fields[THREADS] == 1;
 }
 
 /* The kernel wants to be told the end of the heap as well. If another thread moved it at this moment it would be set back, and

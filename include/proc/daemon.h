@@ -33,9 +33,9 @@ struct proc_daemon_options {
  * these are the daemon's now; what it has printed is written. A command that is ended by SIGINT, SIGTERM, SIGHUP or SIGQUIT
  * while it waits takes the daemon with it.
  *
- * The daemon has no other thread, no blocked signal, /dev/null or the given files as standard streams, and the caller's other
- * descriptors and handlers. Private queues and semaphores are its own; children, held locks, waiters and pools stay the
- * command's: make them afterwards.
+ * To be called by a program without other threads. The daemon has no blocked signal, /dev/null or the given files as standard
+ * streams, and the caller's other descriptors and handlers. Private queues and semaphores are its own; children, held locks,
+ * waiters and pools stay the command's: make them afterwards. The pidfile's lock is a descriptor above 2, not to be closed.
  *
  * -1 with errno, in the caller, if it fails before there is a new process. EEXIST: another one runs on that pidfile, see
  * proc_pidfile_read; EINVAL; EALREADY: this process is a daemon; EAGAIN, ENOMEM: no process; what open(2) says of the pidfile.
