@@ -169,6 +169,11 @@ int proc_daemon_sized(const struct proc_daemon_options *given, size_t size)
     return result;
 }
 
+pid_t proc_pidfile_read(const char *path)
+{
+    return path ? pidfile_read(path) : (pid_t)kernel_result(-EINVAL);
+}
+
 /* ---- what a daemon says, and does again ---- */
 
 int proc_daemon_ready(void)

@@ -6,8 +6,6 @@
  * at the path, where only a lock for shared use is tried, since that disturbs nobody else who looks. */
 #include "pidfile.h"
 
-#include <proc/daemon.h>
-
 #include "deadline.h"
 #include "kernel.h"
 
@@ -73,10 +71,8 @@ static long read_number(int fd)
     return pid == 0 || raw(SYS_kill, pid, 0) == -ESRCH ? -ESRCH : pid;
 }
 
-pid_t proc_pidfile_read(const char *path)
+pid_t pidfile_read(const char *path)
 {
-    if (!path)
-        return (pid_t)kernel_result(-EINVAL);
     int fd = fd_above_stdio((int)sys(SYS_openat, AT_FDCWD, path, LOOK, 0));
     if (fd < 0)
         return -1;

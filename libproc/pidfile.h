@@ -10,6 +10,9 @@ struct pidfile {
     const char *beside; /* where it is made ready */
 };
 
+/* Who holds it: its number. -1 with errno: ENOENT, ESRCH. */
+pid_t pidfile_read(const char *path);
+
 /* Takes the path for this process, or the one that it will fork; the lock is the descriptor that becomes END_PIDFILE of `ends`.
  * EEXIST: somebody has it; EINVAL: something else than a file is there. -1 with errno. */
 int pidfile_claim(const struct pidfile *pidfile, struct ends *ends, mode_t mode);
