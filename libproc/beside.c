@@ -66,12 +66,15 @@ static int help(void *argument)
 {
     struct helper *helper = argument;
     const struct beside *beside = helper->beside;
-    long result = -EINTR;
+    long result;
 
     if (!be_interrupted_at(beside->deadline))
         return 0;
-    while (result == -EINTR && caller_lives(helper))
-        result = deadline_left_ns(beside->deadline) > 0 ? beside->work(beside->argument) : -ETIMEDOUT;
+    do /* once, though it may be late by now: who has to wait is interrupted at once */
+        result = beside->work(beside->argument);
+    while (result == -EINTR && caller_lives(helper) && deadline_left_ns(beside->deadline) > 0);
+    if (result == -EINTR && deadline_left_ns(beside->deadline) == 0)
+        result = -ETIMEDOUT;
     helper->result = result;
     if (result >= 0 && !caller_lives(helper))
         beside->give_back(beside->argument, result);

@@ -90,6 +90,8 @@ static void be_tied_to(pid_t command)
 static void become_keeper_of_daemon(struct service *service, pid_t command)
 {
     be_tied_to(command);
+    if (raw(SYS_getpid) == 1) /* of a new pid namespace, which ends with it */
+        fail_to_start(service, "a new pid namespace", -ENOTSUP);
     raw(SYS_setsid);
     ends_close(&service->ends, END_TO_DAEMON);
     pid_t daemon = ends_fork();

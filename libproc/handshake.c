@@ -206,23 +206,38 @@ static kernel_sigset signals_to_heed(void)
 
 enum heard { A_WORD, NOTHING_IN_TIME, NOBODY, A_SIGNAL };
 
-static enum heard hear(struct command *command)
+/* Waits for one, if there is none. */
+static enum heard take_word(struct command *command)
 {
-    struct pollfd fds[] = {{.fd = command->socket, .events = POLLIN}, {.fd = command->signals, .events = POLLIN}};
-    int ready = deadline_poll(command->deadline, fds, 2);
     long size;
 
-    if (ready == 0)
-        return NOTHING_IN_TIME;
-    if (ready > 0 && fds[1].revents)
-        return A_SIGNAL;
-    do /* the poll may have failed: then this one waits */
+    do
         size = raw(SYS_recvfrom, command->socket, &command->word, sizeof command->word, 0, NULL, NULL);
     while (size == -EINTR);
     if (size < (long)offsetof(struct word, text))
         return NOBODY;
     command->text_size = (size_t)size - offsetof(struct word, text);
     return A_WORD;
+}
+
+static enum heard hear(struct command *command)
+{
+    struct pollfd fds[] = {{.fd = command->socket, .events = POLLIN}, {.fd = command->signals, .events = POLLIN}};
+    int ready = deadline_poll(command->deadline, fds, 2);
+
+    if (ready == 0)
+        return NOTHING_IN_TIME;
+    return ready > 0 && fds[1].revents ? A_SIGNAL : take_word(command);
+}
+
+/* Until the keeper says that the daemon has ended, or nobody has the other end any more: then all have died, and nothing of
+ * theirs is done any more. */
+static void await_end(struct command *command)
+{
+    struct pollfd fd = {.fd = command->socket, .events = POLLIN};
+
+    while (deadline_poll(command->deadline, &fd, 1) == 1 && take_word(command) == A_WORD && command->word.kind != OF_END)
+        ;
 }
 
 static bool keeper_lives(const struct command *command)
@@ -257,11 +272,11 @@ static void kill_daemon(struct command *command)
     command->deadline = deadline_in(KILLED_WAIT_MS);
     if (command->daemon > 0) {
         send_kill_to_daemon(command);
-        while (hear(command) == A_WORD && command->word.kind != OF_END)
-            ;
+        await_end(command);
     }
     end_keeper(command);
     raw(SYS_kill, -command->keeper, SIGKILL);
+    await_end(command);
 }
 
 static int give_up(struct command *command, int timeout_ms)

@@ -1271,7 +1271,7 @@ static void begin_to_fail(void)
 /* The daemon runs, or nothing has happened but words. */
 static void check_with_fault(void)
 {
-    struct start start = {.options = {.pidfile = path, .out = temporary("log"), .ready_timeout_ms = 3000},
+    struct start start = {.options = {.pidfile = path, .out = temporary("log"), .ready_timeout_ms = 1000},
                           .before = begin_to_fail,
                           .life = be_ready_and_wait};
 

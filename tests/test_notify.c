@@ -147,6 +147,29 @@ START_TEST(a_failure_leaves_nothing_open)
 }
 END_TEST
 
+START_TEST(a_supervisor_that_does_not_listen_is_not_waited_for_for_ever)
+{
+    listen_at(temporary("socket"));
+    seam_fail(SYS_sendto, 1, EAGAIN); /* what the kernel says then, after a while */
+    must_fail("WATCHDOG=1", ETIMEDOUT);
+    ck_assert(seam_end());
+}
+END_TEST
+
+START_TEST(the_longest_address_is_one_that_a_socket_can_have)
+{
+    struct sockaddr_un address;
+    char name[sizeof address.sun_path + 1] = "/nowhere/";
+
+    memset(name + strlen(name), 'x', sizeof name - 1 - strlen(name));
+    setenv("NOTIFY_SOCKET", name, 1); /* there would be no room for the NUL */
+    must_fail("READY=1", EINVAL);
+    name[sizeof address.sun_path - 1] = '\0';
+    setenv("NOTIFY_SOCKET", name, 1);
+    ck_assert_int_eq(proc_notify("READY=1"), 0);
+}
+END_TEST
+
 Suite *suite_make(void)
 {
     Suite *suite = suite_create("notify");
@@ -158,5 +181,7 @@ Suite *suite_make(void)
     tcase_add_test(tcase, what_cannot_be_is_refused);
     tcase_add_test(tcase, permissions_are_heeded);
     tcase_add_test(tcase, a_failure_leaves_nothing_open);
+    tcase_add_test(tcase, a_supervisor_that_does_not_listen_is_not_waited_for_for_ever);
+    tcase_add_test(tcase, the_longest_address_is_one_that_a_socket_can_have);
     return suite;
 }

@@ -1724,6 +1724,7 @@ START_TEST(the_job_of_one_who_has_left_and_dies_is_tried_again)
     ck_assert_int_eq(board->orders[0].begins, 2);
     ck_assert_int_eq(board->orders[0].attempt, 2);
     ck_assert_uint_eq(stats_now().retried, 1);
+    MUST_BECOME(kill(board->orders[0].by, 0) < 0); /* the second one has left as well, and is reaped */
     must_stop();
     ck_assert_uint_eq(stats_now().done, 1);
     must_add_up();

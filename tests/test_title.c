@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -315,7 +316,7 @@ START_TEST(what_cannot_be_is_refused)
 {
     const char *volatile none = NULL;
 
-    ck_assert_int_eq(proc_title(none), -1);
+    ck_assert_int_eq(proc_title(none, 0), -1);
     ck_assert_int_eq(errno, EINVAL);
 }
 END_TEST
@@ -348,6 +349,118 @@ START_TEST(a_failure_changes_nothing)
 }
 END_TEST
 
+/* ---- what is behind it ---- */
+
+static const char *shown_from(unsigned field) /* of /proc/self/stat */
+{
+    read_shown("/proc/self/stat");
+    char *at = strrchr(shown, ')');
+    for (unsigned number = 2; at && number < field; number++)
+        at = strchr(at + 1, ' ');
+    return at ? (const char *)(uintptr_t)strtoull(at, NULL, 10) : NULL;
+}
+
+static int leave_nothing(void)
+{
+    static char title[3000];
+
+    memset(title, '\x01', sizeof title - 1);
+    EXPECT(proc_title("%s", title) == 0);
+    EXPECT(proc_title("short") == 0);
+    const char *start = shown_from(48), *end = shown_from(49);
+    EXPECT(start && start < end);
+    EXPECT(memchr(start, '\x01', (size_t)(end - start)) == NULL);
+    return 0;
+}
+
+START_TEST(of_a_longer_title_before_nothing_is_kept)
+{
+    ck_assert_int_eq(in_child(leave_nothing), 0);
+}
+END_TEST
+
+static int take_turns(int rounds)
+{
+    static char title[60001];
+
+    memset(title, 't', sizeof title - 1);
+    for (int i = 0; i < rounds; i++)
+        EXPECT(proc_title("%s", title) == 0 && proc_title("short") == 0);
+    return 0;
+}
+
+static int grow_by_nothing(void)
+{
+    EXPECT(take_turns(3) == 0);
+    int before = atoi(status_of(getpid(), "VmSize"));
+    EXPECT(take_turns(200) == 0);
+    EXPECT(atoi(status_of(getpid(), "VmSize")) < before + 200 * 60 / 2); /* kB */
+    return 0;
+}
+
+START_TEST(the_memory_of_old_titles_is_given_back)
+{
+    ck_assert_int_eq(in_child(grow_by_nothing), 0);
+}
+END_TEST
+
+static int have_odd_name(void)
+{
+    EXPECT(prctl(PR_SET_NAME, "x) R 1 (y) 2") == 0);
+    EXPECT(proc_title("title") == 0);
+    EXPECT(shows("title"));
+    return 0;
+}
+
+START_TEST(a_command_may_be_named_as_it_likes)
+{
+    ck_assert_int_eq(in_child(have_odd_name), 0);
+}
+END_TEST
+
+/* As in a container. */
+static int be_in_sandbox(void)
+{
+    seam_fail(SYS_unshare, 1, EPERM);
+    EXPECT(proc_title("in a sandbox") == 0);
+    EXPECT(seam_end());
+    EXPECT(shows("in a sandbox"));
+    return 0;
+}
+
+START_TEST(a_sandbox_that_refuses_to_say_who_is_alone_is_in_nobodys_way)
+{
+    ck_assert_int_eq(in_child(be_in_sandbox), 0);
+}
+END_TEST
+
+static void *show_in_sandbox(void *unused)
+{
+    (void)unused;
+    seam_fail(SYS_unshare, 1, EPERM);
+    bool is_refused = proc_title("too late") == -1 && errno == EBUSY;
+    return seam_end() && is_refused ? shown : NULL;
+}
+
+static int be_two_in_sandbox(void)
+{
+    pthread_t thread;
+    void *result = NULL;
+
+    EXPECT(pthread_create(&thread, NULL, show_in_sandbox, NULL) == 0);
+    pthread_join(thread, &result);
+    EXPECT(result != NULL);
+    return 0;
+}
+
+START_TEST(other_threads_are_seen_in_a_sandbox_as_well)
+{
+    if (seam_is_off("mm_map"))
+        return; /* there it is written over argv */
+    ck_assert_int_eq(in_child(be_two_in_sandbox), 0);
+}
+END_TEST
+
 Suite *suite_make(void)
 {
     Suite *suite = suite_create("title");
@@ -369,5 +482,10 @@ Suite *suite_make(void)
     tcase_add_test(tcase, it_does_not_disturb_a_heap_that_moves);
     tcase_add_test(tcase, a_fork_meanwhile_is_not_held_up);
     tcase_add_test(tcase, a_failure_changes_nothing);
+    tcase_add_test(tcase, of_a_longer_title_before_nothing_is_kept);
+    tcase_add_test(tcase, the_memory_of_old_titles_is_given_back);
+    tcase_add_test(tcase, a_command_may_be_named_as_it_likes);
+    tcase_add_test(tcase, a_sandbox_that_refuses_to_say_who_is_alone_is_in_nobodys_way);
+    tcase_add_test(tcase, other_threads_are_seen_in_a_sandbox_as_well);
     return suite;
 }
