@@ -1,6 +1,6 @@
 # libproc. Targets: all (library and examples), check, soak, demo, bench, memcheck, lint, install, uninstall, clean.
-# Variables: CC, CFLAGS, LDFLAGS, SAN (a -fsanitize list), OFF (a kernel feature that the tests do without), DESTDIR,
-# prefix, bindir, libdir, includedir, mandir.
+# Variables: CC, CFLAGS, LDFLAGS, SAN (a -fsanitize list), OFF (a kernel feature that the tests do without), JOBS (so many tests
+# at a time), DESTDIR, prefix, bindir, libdir, includedir, mandir.
 
 prefix ?= /usr/local
 libdir ?= $(prefix)/lib
@@ -126,7 +126,7 @@ $(BUILD)/tests/probe: tests/probe.c $(FLAGS)
 	$(CC) $(ALL_CFLAGS) -o $@ $<
 
 check: all $(TESTS) $(BUILD)/tests/probe
-	BUILD='$(BUILD)' CC='$(CC)' SAN='$(SAN)' OFF='$(OFF)' tests/run $(TESTS) $(TEST_SCRIPTS)
+	BUILD='$(BUILD)' CC='$(CC)' SAN='$(SAN)' OFF='$(OFF)' JOBS='$(JOBS)' tests/run $(TESTS) $(TEST_SCRIPTS)
 
 # The pool under chaos, for ten minutes.
 soak: $(BUILD)/tests/test_pool_chaos $(BUILD)/tests/probe

@@ -18,6 +18,11 @@
 set -u
 readme=$PWD/README.md
 sources=$PWD/examples
+if [ -n "${SAN:-}" ]; then
+    echo "skipped: what the examples print is compared without sanitizers; their own tests run with them"
+    echo "0 passed, 0 failed"
+    exit 0
+fi
 . tests/examples_lib.sh
 
 time_limit=$(command -v timeout) # the examples have one of that name
