@@ -29,9 +29,9 @@ static struct facts {
     bool inside;
 } *facts;
 
-static char path[PATH_MAX]; /* of the pidfile */
-static int gate[2]; /* a byte lets a daemon go on that waits */
-static struct proc_output output; /* what the command has printed */
+static char path[PATH_MAX];        /* of the pidfile */
+static int gate[2];                /* a byte lets a daemon go on that waits */
+static struct proc_output output;  /* what the command has printed */
 
 struct start {
     struct proc_daemon_options options;
@@ -139,6 +139,33 @@ static inline int files(void)
         count += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
     closedir(listing);
     return count;
+}
+
+static inline bool daemon_exists(void)
+{
+    return facts->daemon != 0;
+}
+
+static inline void write_file(const char *name, const char *text)
+{
+    FILE *file = fopen(name, "we");
+
+    ck_assert_ptr_nonnull(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+static inline void check_refusal(struct proc_daemon_options options, int failure)
+{
+    ck_assert_int_eq(proc_daemon(&options), -1);
+    ck_assert_msg(errno == failure, "%s", strerror(errno));
+}
+
+/* One that lives until it is let go. */
+static inline void start_with_pidfile(void)
+{
+    facts->daemon = 0;
+    ck_assert_int_eq(run((struct start){.options.pidfile = path, .life = be_ready_and_wait}), 0);
 }
 
 static inline void daemons_begin(void)

@@ -1,88 +1,13 @@
-/* Daemons: the command that starts one, what it hears, and what the daemon has and has not. The command of a test is a callback
- * child; the test is its daemon's new parent, and reaps it. */
-#include "harness.h"
-#include "seam.h"
+/* Daemons: the command that starts one, what it hears, and what the daemon has and has not. */
+#include "daemons.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/msg.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-/* What the daemon and its command tell the test: in shared memory. */
-static struct facts {
-    pid_t daemon, parent, session, group, child;
-    int failure, result, second;
-    mode_t umask;
-    char cwd[PATH_MAX], streams[3][PATH_MAX], blocked[32];
-    int queue;
-    bool inside;
-} *facts;
-
-static char path[PATH_MAX]; /* of the pidfile */
-static int gate[2]; /* a byte lets a daemon go on that waits */
-
-struct start {
-    struct proc_daemon_options options;
-    void (*before)(void);
-    void (*life)(void);
-};
-
-static void be_ready(void)
-{
-    facts->result = proc_daemon_ready();
-}
-
-static int command(struct proc *self, void *argument)
-{
-    const struct start *start = argument;
-
-    (void)self;
-    close(gate[1]); /* so that a daemon that waits goes when the test does */
-    if (start->before)
-        start->before();
-    if (proc_daemon(&start->options) < 0) {
-        facts->failure = errno;
-        return 99;
-    }
-    facts->daemon = getpid();
-    (start->life ? start->life : be_ready)();
-    return 0;
-}
-
-static struct proc *begin(struct start *start)
-{
-    return must_spawn((struct proc_options){.main = command, .arg = start, .out = PROC_PIPE, .err = PROC_PIPE});
-}
-
-static struct proc_output output;
-
-/* How the command ended; what it printed is in `output`. */
-static int end_of(struct proc *proc)
-{
-    proc_output_free(&output);
-    output = (struct proc_output){0};
-    ck_assert_int_eq(proc_communicate(proc, NULL, 0, &output, 60000), 1);
-    proc_free(proc);
-    return output.exit.signal ? -output.exit.signal : output.exit.code;
-}
-
-static int run(struct start start)
-{
-    return end_of(begin(&start));
-}
 
 /* Without the library's help, for the seam is for its calls wherever they are made. */
 static int run_alone(struct start start)
@@ -103,80 +28,10 @@ static int run_alone(struct start start)
     return WEXITSTATUS(status);
 }
 
-static void let_go(void)
-{
-    ck_assert_int_eq(write(gate[1], "", 1), 1);
-}
-
-static void wait_for_gate(void)
-{
-    char byte;
-
-    while (read(gate[0], &byte, 1) < 0 && errno == EINTR)
-        ;
-}
-
-/* The daemon's, which the kernel gives us when its keeper has gone. */
-static int end_of_daemon(void)
-{
-    int status = -1;
-
-    ck_assert_int_ne(facts->daemon, 0);
-    int64_t end = now_ms() + 20000;
-    while (waitpid(facts->daemon, &status, 0) != facts->daemon && now_ms() < end)
-        usleep(1000);
-    ck_assert_int_ne(status, -1);
-    return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
-}
-
 static void kill_daemon(void)
 {
     kill(facts->daemon, SIGKILL);
     ck_assert_int_eq(end_of_daemon(), -SIGKILL);
-}
-
-static void all_orphans_end(void)
-{
-    while (waitpid(-1, NULL, 0) > 0)
-        ;
-    ck_assert_int_eq(errno, ECHILD);
-}
-
-static int files(void)
-{
-    DIR *listing = opendir(temporary(""));
-    int count = 0;
-
-    ck_assert_ptr_nonnull(listing);
-    for (struct dirent *entry; (entry = readdir(listing));)
-        count += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
-    closedir(listing);
-    return count;
-}
-
-static bool soon(bool (*what)(void))
-{
-    for (int64_t end = now_ms() + 20000; now_ms() < end; usleep(1000))
-        if (what())
-            return true;
-    return what();
-}
-
-static void set_up(void)
-{
-    facts = mmap(NULL, sizeof *facts, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    ck_assert_ptr_ne(facts, MAP_FAILED);
-    ck_assert_int_eq(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
-    snprintf(path, sizeof path, "%s", temporary("pid"));
-    ck_assert_int_eq(pipe2(gate, O_CLOEXEC), 0);
-}
-
-static void tear_down(void)
-{
-    all_orphans_end();
-    proc_output_free(&output);
-    close(gate[0]);
-    close(gate[1]);
 }
 
 /* ---- the handshake ---- */
@@ -355,11 +210,6 @@ START_TEST(one_that_has_left_the_group_is_killed_as_well)
     ck_assert_int_eq(end_of_daemon(), -SIGKILL);
 }
 END_TEST
-
-static bool daemon_exists(void)
-{
-    return facts->daemon != 0;
-}
 
 static void check_that_signal_ends_both(int signo)
 {
@@ -831,12 +681,6 @@ END_TEST
 
 /* ---- failures ---- */
 
-static void check_refusal(struct proc_daemon_options options, int failure)
-{
-    ck_assert_int_eq(proc_daemon(&options), -1);
-    ck_assert_msg(errno == failure, "%s", strerror(errno));
-}
-
 START_TEST(wrong_options_are_refused)
 {
     ck_assert_int_eq(proc_daemon(NULL), -1);
@@ -886,18 +730,6 @@ START_TEST(what_fails_later_ends_the_command_with_a_message)
 END_TEST
 
 /* ---- the pidfile ---- */
-
-static void be_ready_and_wait(void)
-{
-    be_ready();
-    wait_for_gate();
-}
-
-static void start_with_pidfile(void)
-{
-    facts->daemon = 0;
-    ck_assert_int_eq(run((struct start){.options.pidfile = path, .life = be_ready_and_wait}), 0);
-}
 
 START_TEST(the_pidfile_has_the_number_and_is_locked)
 {
@@ -986,15 +818,6 @@ START_TEST(the_one_that_was_refused_can_say_at_once_who_has_it)
     ck_assert_int_eq(files(), 0);
 }
 END_TEST
-
-static void write_file(const char *name, const char *text)
-{
-    FILE *file = fopen(name, "we");
-
-    ck_assert_ptr_nonnull(file);
-    fputs(text, file);
-    fclose(file);
-}
 
 static void check_stale(const char *text)
 {
@@ -1334,10 +1157,8 @@ END_TEST
 Suite *suite_make(void)
 {
     Suite *suite = suite_create("daemon");
-    TCase *tcase = tcase_checked(suite, "daemon");
+    TCase *tcase = tcase_daemons(suite, "daemon");
 
-    tcase_add_checked_fixture(tcase, set_up, tear_down);
-    tcase_set_timeout(tcase, 120);
     tcase_add_test(tcase, the_command_ends_when_the_daemon_is_ready_and_not_before);
     tcase_add_test(tcase, a_failure_ends_the_command_with_its_message_and_code);
     tcase_add_test(tcase, a_failure_needs_no_message);

@@ -16,11 +16,6 @@
 
 static struct proc *current; /* the command that a test looks at */
 
-static bool daemon_exists(void)
-{
-    return facts->daemon != 0;
-}
-
 static bool sleeps(pid_t pid)
 {
     return status_of(pid, "State")[0] == 'S';
@@ -36,27 +31,6 @@ static void wait_for_ever(void)
 {
     for (;;)
         pause();
-}
-
-static void write_file(const char *name, const char *text)
-{
-    FILE *file = fopen(name, "we");
-
-    ck_assert_ptr_nonnull(file);
-    fputs(text, file);
-    fclose(file);
-}
-
-static void check_refusal(struct proc_daemon_options options, int failure)
-{
-    ck_assert_int_eq(proc_daemon(&options), -1);
-    ck_assert_msg(errno == failure, "%s", strerror(errno));
-}
-
-static void start_with_pidfile(void)
-{
-    facts->daemon = 0;
-    ck_assert_int_eq(run((struct start){.options.pidfile = path, .life = be_ready_and_wait}), 0);
 }
 
 static void stop_daemon(void)
