@@ -59,11 +59,12 @@ static void undo_departure(const struct departure *departure)
 /* No exit handler runs: they are the daemon's. If another thread exits meanwhile, it takes away nothing of what is. */
 static _Noreturn void end_command(struct service *service, pid_t keeper, int timeout_ms)
 {
+    ends_close(&service->ends, END_PIDFILE);
     service_has_left(service);
     private_ipc_disown();
     int status = handshake_wait(&service->ends, keeper, timeout_ms, service->stream_paths[1]);
     if (status != 0) {
-        pidfile_remove(&service->pidfile, &service->ends);
+        pidfile_clear_away(&service->pidfile, &service->ends);
         private_ipc_take_over(0);
         private_ipc_remove_all();
     }
@@ -125,6 +126,8 @@ static int go_into_background(struct service *service, const struct proc_daemon_
     service_arrives(service);
     stdio_buffers_forget(true);
     private_ipc_take_over(FORKS);
+    if (!handshake_has_leave(service->ends.fd[END_TO_COMMAND]))
+        fail_to_start(service, "the command", -EPIPE);
     long result = service_settle(service, options->umask, true, &what);
     if (result < 0)
         fail_to_start(service, what, result);

@@ -26,7 +26,7 @@
 #define KILLED_WAIT_MS 5000 /* a process that was killed may take so long, when the machine is busy with its memory */
 
 struct word {
-    enum { OF_DAEMON, OF_TEXT, OF_FAILURE, OF_READINESS, OF_END } kind;
+    enum { OF_DAEMON, OF_LEAVE, OF_TEXT, OF_FAILURE, OF_READINESS, OF_END } kind; /* OF_LEAVE: the command's, to the daemon */
     int value; /* the daemon's number; the code; si_status */
     int how;   /* OF_END: si_code */
     char text[TEXT_SIZE];
@@ -79,13 +79,24 @@ long handshake_say_failed(int fd, int code, const char *message)
     return result < 0 ? result : say(fd, &(struct word){.kind = OF_FAILURE, .value = code}, 0);
 }
 
-/* other: -1: none. */
-static void close_all_but(int fd, int other)
+/* Neither the command nor the keeper has the lock any more when there is something that others can see. */
+bool handshake_has_leave(int fd)
+{
+    struct word word;
+    long size;
+
+    do
+        size = raw(SYS_recvfrom, fd, &word, sizeof word, 0, NULL, NULL);
+    while (size == -EINTR);
+    return size > 0;
+}
+
+static void close_all_but(int fd)
 {
     struct fd_map map;
 
     fd_map_init(&map);
-    if ((other < 0 || fd_map_add(&map, other, other) == 0) && fd_map_seal(&map, fd) == 0)
+    if (fd_map_seal(&map, fd) == 0)
         fd_map_close_others(&map);
     fd_map_release(&map);
 }
@@ -96,8 +107,8 @@ void handshake_keep(const struct ends *ends, pid_t daemon)
     int fd = ends->fd[END_TO_COMMAND];
     long result;
 
+    close_all_but(fd); /* the daemon's lock, above all: before it is let go */
     say(fd, &(struct word){.kind = OF_DAEMON, .value = daemon}, 0);
-    close_all_but(fd, -1); /* the daemon's lock, above all */
     do
         result = raw(SYS_waitid, P_PID, daemon, &info, WEXITED | WNOWAIT, NULL);
     while (result == -EINTR);
@@ -335,6 +346,7 @@ static bool act_on_word(struct command *command, int *status)
     switch (command->word.kind) {
     case OF_DAEMON:
         command->daemon = command->word.value;
+        say(command->socket, &(struct word){.kind = OF_LEAVE}, 0);
         return false;
     case OF_TEXT:
         print(command, command->word.text, command->text_size);
@@ -349,6 +361,8 @@ static bool act_on_word(struct command *command, int *status)
     case OF_END:
         *status = daemon_has_ended(command);
         return true;
+    case OF_LEAVE:
+        break;
     }
     return false;
 }
@@ -382,7 +396,7 @@ int handshake_wait(const struct ends *ends, pid_t keeper, int timeout_ms, const 
     /* Whoever waits for the end of one of these does not have to wait for us. But other threads go on with theirs. */
     raw(SYS_close, ends->fd[END_TO_COMMAND]);
     if (raw(SYS_unshare, CLONE_FILES) == 0)
-        close_all_but(command.socket, ends->fd[END_PIDFILE]);
+        close_all_but(command.socket);
     command.signals = fd_above_stdio((int)raw(SYS_signalfd4, -1, &heeded, sizeof heeded, SFD_CLOEXEC));
     int status = wait_for_last_word(&command, timeout_ms, heeded);
     end_keeper(&command);

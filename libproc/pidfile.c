@@ -220,3 +220,12 @@ void pidfile_remove(const struct pidfile *pidfile, const struct ends *ends)
         if (names[i] && ends->fd[END_PIDFILE] >= 0 && is_same_file(ends->fd[END_PIDFILE], names[i]))
             raw(SYS_unlinkat, AT_FDCWD, names[i], 0);
 }
+
+void pidfile_clear_away(const struct pidfile *pidfile, struct ends *ends)
+{
+    if (!pidfile->path || pidfile_claim(pidfile, ends, 0600) < 0)
+        return;
+    raw(SYS_unlinkat, AT_FDCWD, pidfile->path, 0); /* nobody holds it, and nobody else can take it now */
+    pidfile_remove(pidfile, ends);
+    ends_close(ends, END_PIDFILE);
+}

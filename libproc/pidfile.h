@@ -23,4 +23,7 @@ long pidfile_publish(const struct pidfile *pidfile, const struct ends *ends);
 /* Takes away what is there of it; the lock goes with the descriptor. */
 void pidfile_remove(const struct pidfile *pidfile, const struct ends *ends);
 
+/* The same after the death of who has had it, unless somebody else has it by now. */
+void pidfile_clear_away(const struct pidfile *pidfile, struct ends *ends);
+
 #endif

@@ -27,6 +27,11 @@ static void wait_and_be_ready(void)
     be_ready();
 }
 
+static bool is_free(void)
+{
+    return proc_pidfile_read(path) == -1 && errno == ESRCH;
+}
+
 static void wait_for_ever(void)
 {
     for (;;)
@@ -536,6 +541,25 @@ START_TEST(the_first_process_of_a_pid_namespace_cannot_be_its_keeper)
 }
 END_TEST
 
+START_TEST(when_a_daemon_has_died_its_pidfile_is_free_at_once)
+{
+    struct start start = {.options.pidfile = path, .life = wait_for_ever};
+    struct proc *proc = begin(&start);
+
+    ck_assert(soon(daemon_exists));
+    pid_t first = facts->daemon;
+    proc_kill(proc, SIGSTOP); /* so it has not heard of it yet, and does not hold it in its place */
+    kill(first, SIGKILL);
+    ck_assert(soon(is_free));
+    start_with_pidfile();
+    proc_kill(proc, SIGCONT);
+    ck_assert_int_eq(end_of(proc), 1);
+    ck_assert_int_eq(proc_pidfile_read(path), facts->daemon); /* and took nothing away */
+    let_go();
+    ck_assert_int_eq(end_of_daemon(), 0);
+}
+END_TEST
+
 /* ---- what cannot be ---- */
 
 START_TEST(an_empty_path_is_no_path)
@@ -836,6 +860,7 @@ Suite *suite_make(void)
     tcase_add_test(tcase, without_the_keeper_a_number_may_be_a_strangers_and_is_not_killed);
     tcase_add_test(tcase, to_be_ready_can_be_said_again_if_it_could_not_be_said);
     tcase_add_test(tcase, who_waits_for_the_end_of_a_pipe_does_not_wait_for_the_command);
+    tcase_add_test(tcase, when_a_daemon_has_died_its_pidfile_is_free_at_once);
     tcase_add_test(tcase, the_first_process_of_a_pid_namespace_cannot_be_its_keeper);
     tcase_add_test(tcase, an_empty_path_is_no_path);
     tcase_add_test(tcase, a_path_that_is_too_long_is_not_cut);
