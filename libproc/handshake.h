@@ -18,7 +18,7 @@ int handshake_wait(const struct ends *ends, pid_t keeper, int timeout_ms, const 
 /* In the keeper, with all signals blocked, and SIGCHLD not ignored: tells of the daemon's end, if the command still waits. */
 _Noreturn void handshake_keep(const struct ends *ends, pid_t daemon);
 
-/* In the daemon, before anybody sees it: waits until it alone holds what is to be its own. False: nobody waits for it any more. */
+/* In the daemon, before anybody sees it: waits until it alone holds what is to be its own. False: nobody waits for it. */
 bool handshake_has_leave(int fd);
 
 /* The words of the daemon, or of a keeper that has none: to END_TO_COMMAND. 0 or -errno: -EPIPE, nobody hears it. */

@@ -59,7 +59,7 @@ static pid_t number_in(const char *text, long size)
 
 static long read_number(int fd)
 {
-    char text[32];
+    char text[32] = "";
     long held = is_held(fd);
 
     if (held <= 0)
