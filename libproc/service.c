@@ -144,7 +144,7 @@ void service_end(struct service *it)
 {
     int saved = errno;
 
-    pidfile_remove(&it->pidfile, &it->ends);
+    remove_pidfile(); /* not its parent's, if it has been forked past the handlers */
     ends_delist(&it->ends);
     free_path(&it->cwd);
     for (int i = 0; i < 2; i++) {

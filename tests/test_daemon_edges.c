@@ -798,6 +798,27 @@ START_TEST(a_child_of_which_no_handler_knows_does_not_remove_the_pidfile)
 }
 END_TEST
 
+static void have_unnoticed_child_that_starts(void)
+{
+    pid_t child = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+
+    if (child == 0)
+        _exit(proc_daemon(&(struct proc_daemon_options){.flags = PROC_DAEMON_FOREGROUND, .cwd = "/nowhere"}) == -1 ? 0 : 1);
+    waitpid(child, &facts->second, 0);
+    be_ready_and_wait();
+}
+
+START_TEST(nor_does_one_that_wants_to_be_a_daemon_itself)
+{
+    facts->second = -1;
+    ck_assert_int_eq(run((struct start){.options.pidfile = path, .life = have_unnoticed_child_that_starts}), 0);
+    ck_assert_int_eq(facts->second, 0);
+    ck_assert_int_eq(proc_pidfile_read(path), facts->daemon);
+    stop_daemon();
+    ck_assert_int_eq(files(), 0);
+}
+END_TEST
+
 static void check_that_a_stranger_is_in_nobodys_way(void)
 {
     struct stat status;
@@ -875,6 +896,7 @@ Suite *suite_make(void)
     tcase_add_test(tcase, one_who_just_looks_is_no_holder);
     tcase_add_test(tcase, the_number_of_one_who_has_gone_is_nobodys);
     tcase_add_test(tcase, a_child_of_which_no_handler_knows_does_not_remove_the_pidfile);
+    tcase_add_test(tcase, nor_does_one_that_wants_to_be_a_daemon_itself);
     tcase_add_test(tcase, what_is_linked_beside_the_pidfile_is_not_written);
     tcase_add_test(tcase, what_another_user_has_left_there_is_in_nobodys_way);
     return suite;
